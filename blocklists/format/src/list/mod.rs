@@ -1,0 +1,328 @@
+//! The list file: keyed digests with category and scope, looked up where they lie (memory-mapped or in memory).
+//!
+//! This module is the single meaning of "covered by a list": an entry of [`Scope::Subtree`] covers its name and every
+//! name below it, an entry of [`Scope::Exact`] its name alone. A lookup asks for the suffixes of a name, shortest
+//! first, and only for those with as many labels as some entry has. A filter (`filter.rs`) turns nearly all of them
+//! away in three reads; what passes is looked for among the entries themselves, so that a wrong hit needs two names
+//! with some 60 equal digest bits.
+//!
+//! # File format, version 1
+//!
+//! All numbers are little-endian. The file is a header of 256 octets and five sections in this order, each beginning at
+//! the next multiple of 64, with zeros between them; the last section ends the file.
+//!
+//! | octets | header field |
+//! |---|---|
+//! | 0..8 | mark: `89 'F' 'W' 'L' 'I' 'S' 'T' 0A` |
+//! | 8..12 | format version, 1 |
+//! | 12..16 | flags: bit 0 = sealed, the others 0 |
+//! | 16..48 | BLAKE3 hash of the file without these 32 octets |
+//! | 48..64 | digest key (SipHash-2-4); zeros in a sealed list |
+//! | 64..72 | key check: the digest of `FF "friendly-wifi list key"` |
+//! | 72..80 | serial |
+//! | 80..88 | time of making, Unix seconds |
+//! | 88..96 | entries, below 2^32 |
+//! | 96..112 | bit k set: some subtree entry has k labels (1 to 127) |
+//! | 112..128 | bit k set: some exact entry has k labels |
+//! | 128..132 | categories, at most 63 |
+//! | 132..136 | b, bits of a digest that choose its bucket, 1 to 24 |
+//! | 136..140 | filter shards: 0 or a power of two up to 65536 |
+//! | 140..144 | 0 |
+//! | 144..224 | offset and length of each section, 8 octets each |
+//! | 224..256 | 0 |
+//!
+//! | section | content |
+//! |---|---|
+//! | categories | for each category: length of its name (1 octet, not 0), name in UTF-8; all different |
+//! | shards | 24 octets each: seed (8), first fingerprint (8), segment length (4), segment count times segment length (4) |
+//! | fingerprints | 2 octets each: the binary fuse filters of all shards one after the other |
+//! | buckets | 2^b + 1 numbers of 4 octets: where in the entries each bucket begins, and the end |
+//! | entries | 6 octets each, a number: bits 8 to 47 the 40 bits of its digest that follow the b bits of its bucket, bits 0 to 5 category, bit 6 = 0, bit 7 set = exact scope |
+//!
+//! Within a bucket the entries strictly ascend. So the same entries give the same file,
+//! octet for octet, in whatever order they were pushed; and no file, however it was made, makes a lookup slow.
+//!
+//! The shard of a digest is chosen by its highest bits; `filter.rs` tells how its fingerprints are found. Without
+//! shards, and in a shard with segment length 0, there is no filter and every digest passes.
+
+mod build;
+mod filter;
+mod layout;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use thiserror::Error;
+
+pub use self::build::{BuildError, Builder};
+use self::filter::Filter;
+use self::layout::{EXACT, Header, Sections};
+use crate::digest::{DigestKey, Suffixes};
+
+/// What an entry covers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    /// The name and everything below it.
+    Subtree,
+    /// The name alone.
+    Exact,
+}
+
+/// What a list says about itself.
+#[derive(Clone, Debug)]
+pub struct ListMeta {
+    /// Category names, at most 63, all different, 1 to 255 octets; entries refer to them by index.
+    pub categories: Vec<String>,
+    /// Grows with each issue of the same list.
+    pub serial: u64,
+    /// When the list was made, Unix seconds.
+    pub created: u64,
+    /// Key of the digests in it.
+    pub key: DigestKey,
+    /// The key is not written into the file; readers must bring it.
+    pub sealed: bool,
+}
+
+/// Why a file is not taken as a list. Each sentence says what to do; the caller adds the file's name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ListError {
+    /// The mark is missing.
+    #[error("this is not a list file; make one with 'friendly-blocklist compile'")]
+    NotAList,
+    /// A format version that this program does not know.
+    #[error(
+        "the list has format version {0}, made by a newer version; this program reads version 1: update it, or compile the list with the same version"
+    )]
+    Newer(u32),
+    /// The file does not end where its last section ends.
+    #[error(
+        "the list file has {found} octets instead of {expected}: it was cut off or something was added; copy or compile it again"
+    )]
+    Length {
+        /// Octets the header speaks of.
+        expected: u64,
+        /// Octets there are.
+        found: u64,
+    },
+    /// The BLAKE3 hash does not fit the content.
+    #[error("the list file is damaged, its hash does not fit its content; copy or compile it again")]
+    Hash,
+    /// The hash is right and the content is not: it was not made by a compiler of this project.
+    #[error("the list file contradicts itself ({0}); compile it again")]
+    Malformed(&'static str),
+    /// A sealed list was opened without a key.
+    #[error("the list is sealed and needs the key it was made with; none was given")]
+    KeyRequired,
+    /// A sealed list was opened with another key than it was made with.
+    #[error("the list is sealed with another key than the one given; fetch the key of this list")]
+    WrongKey,
+}
+
+/// An opened list over its octets: `&[u8]`, `Vec<u8>`, a memory map.
+///
+/// Opening checks everything, so that looking up has nothing left to check. It still reads with bounds: should the
+/// octets change underneath (somebody writes into a mapped file), answers turn wrong, but nothing panics.
+pub struct List<B: AsRef<[u8]>> {
+    bytes: B,
+    sections: Sections,
+    filter: Filter,
+    subtree_depths: u128,
+    exact_depths: u128,
+    bucket_bits: u32,
+    category_mask: u64,
+    entries: usize,
+    categories: Vec<String>,
+    serial: u64,
+    created: u64,
+    key: DigestKey,
+    sealed: bool,
+    hash: [u8; 32],
+}
+
+impl<B: AsRef<[u8]>> List<B> {
+    /// Checks mark, version, length, hash, and every number in the file. Reads all of it once: some 10 ms for a
+    /// million entries.
+    ///
+    /// `key` is for sealed lists and is checked against the file; an open list brings its own, and `key` is ignored.
+    pub fn open(bytes: B, key: Option<DigestKey>) -> Result<Self, ListError> {
+        let file = bytes.as_ref();
+        let header = Header::read(file)?;
+        let key = match (header.sealed, key) {
+            (false, _) => DigestKey::new(header.key),
+            (true, Some(key)) => key,
+            (true, None) => return Err(ListError::KeyRequired),
+        };
+        if key.check() != header.key_check {
+            return Err(if header.sealed { ListError::WrongKey } else { ListError::Malformed("key check") });
+        }
+        let sections = header.sections;
+        let categories = layout::read_categories(sections.categories(file), header.categories)?;
+        let filter = Filter::read(sections.shards(file), header.shards, sections.fingerprints(file))?;
+        check_entries(&sections, file, categories.len())?;
+        Ok(List {
+            sections,
+            filter,
+            subtree_depths: header.subtree_depths,
+            exact_depths: header.exact_depths,
+            bucket_bits: header.bucket_bits,
+            category_mask: (1 << categories.len()) - 1,
+            entries: header.entries as usize, // they lie in memory, so they can be counted
+            categories,
+            serial: header.serial,
+            created: header.created,
+            key,
+            sealed: header.sealed,
+            hash: header.hash,
+            bytes,
+        })
+    }
+
+    /// Which categories cover the name: bit i is category i of this file, 0 is none. `suffixes` must have been made
+    /// with [`Self::key`]. No allocation.
+    #[inline]
+    pub fn lookup(&self, suffixes: &Suffixes) -> u64 {
+        let labels = suffixes.labels();
+        if labels == 0 {
+            return 0;
+        }
+        let mut depths = self.exact_depths & (1 << labels) | self.subtree_depths & (u128::MAX >> (127 - labels));
+        let mut covering = 0;
+        if depths != 0 {
+            let file = self.bytes.as_ref();
+            let fingerprints = self.sections.fingerprints(file);
+            while depths != 0 {
+                let depth = depths.trailing_zeros() as usize;
+                depths &= depths - 1;
+                let digest = suffixes.get(depth);
+                if self.filter.passes(fingerprints, digest) {
+                    covering |= self.find(file, digest, depth == labels);
+                }
+            }
+        }
+        covering
+    }
+
+    /// Categories of the entries with this digest; of exact ones only when the whole name was asked for.
+    #[inline(never)]
+    fn find(&self, file: &[u8], digest: u64, whole: bool) -> u64 {
+        let bucket = layout::bucket(digest, self.bucket_bits);
+        let wanted = layout::remainder(digest, self.bucket_bits);
+        let buckets = self.sections.buckets(file);
+        let (Some(&first), Some(&end)) = (buckets.get(bucket), buckets.get(bucket + 1)) else {
+            return 0;
+        };
+        let range = u32::from_le_bytes(first) as usize..u32::from_le_bytes(end) as usize;
+        let Some(entries) = self.sections.entries(file).get(range) else {
+            return 0;
+        };
+        // Buckets hold three to six entries, unless somebody crafted names for a well-known key.
+        let skip = match entries.len() {
+            0..=32 => 0,
+            _ => entries.partition_point(|entry| layout::number(entry) >> 8 < wanted),
+        };
+        let mut covering = 0;
+        for entry in &entries[skip..] {
+            let entry = layout::number(entry);
+            if entry >> 8 > wanted {
+                break;
+            }
+            let exact = entry & u64::from(EXACT) != 0;
+            if entry >> 8 == wanted && (!exact || whole) {
+                covering |= 1 << (entry & 63);
+            }
+        }
+        covering & self.category_mask
+    }
+
+    /// Category names; their indexes are the bits of [`Self::lookup`].
+    pub fn categories(&self) -> &[String] {
+        &self.categories
+    }
+
+    /// Serial of this issue of the list.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// When the list was made, Unix seconds.
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether the list covers nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Key of the digests; equal to [`DigestKey::OPEN`] in every open list that this project makes.
+    pub fn key(&self) -> &DigestKey {
+        &self.key
+    }
+
+    /// Whether the file keeps its key to itself.
+    pub fn sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// The BLAKE3 hash that the file carries, checked when it was opened: the identity of its content.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// The whole file, as it was opened.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// Bucket offsets must ascend from 0 to the number of entries, and entries ascend within their bucket and belong to
+/// categories that exist.
+fn check_entries(sections: &Sections, file: &[u8], categories: usize) -> Result<(), ListError> {
+    let entries = sections.entries(file);
+    let mut start = 0;
+    let (first, ends) = sections.buckets(file).split_first().ok_or(ListError::Malformed("buckets"))?;
+    if u32::from_le_bytes(*first) != 0 {
+        return Err(ListError::Malformed("first bucket"));
+    }
+    for end in ends {
+        let end = u32::from_le_bytes(*end) as usize;
+        // A start above its end, or an end above the number of entries, is no range.
+        let Some(bucket) = entries.get(start..end) else {
+            return Err(ListError::Malformed("order of buckets"));
+        };
+        let mut least = 0;
+        for entry in bucket {
+            let entry = layout::number(entry);
+            if entry < least {
+                return Err(ListError::Malformed("order of entries"));
+            }
+            if entry & u64::from(!EXACT) >= categories as u64 {
+                return Err(ListError::Malformed("category of an entry"));
+            }
+            least = entry + 1;
+        }
+        start = end;
+    }
+    if start != entries.len() {
+        return Err(ListError::Malformed("last bucket"));
+    }
+    Ok(())
+}
+
+impl<B: AsRef<[u8]>> fmt::Debug for List<B> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("List")
+            .field("categories", &self.categories)
+            .field("serial", &self.serial)
+            .field("created", &self.created)
+            .field("entries", &self.entries)
+            .field("sealed", &self.sealed)
+            .finish_non_exhaustive()
+    }
+}
