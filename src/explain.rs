@@ -1,0 +1,227 @@
+//! Why is this name blocked, or not? For the person who is asked that.
+//!
+//! The answer comes from the same stages that answer questions, on the
+//! configuration and the lists as they are on disk now; nothing is sent to
+//! anybody. What a name leads to is only known once it has been resolved and is
+//! not part of it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use signed_list::digest::Suffixes;
+use signed_list::name::Name;
+
+use crate::config::Layer;
+use crate::filter::{Client, Verdict};
+use crate::pipeline::Snapshot;
+use crate::service::{self, Origin};
+use crate::wire::WireName;
+
+/// A question to explain.
+pub struct Asked {
+    /// The name, as a person writes it.
+    pub name: String,
+    /// Who asks.
+    pub client: IpAddr,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// The whole decision.
+#[derive(Serialize)]
+struct Explanation {
+    name: String,
+    client: IpAddr,
+    /// "blocked", "allowed", "answered locally", "forwarded" or "refused".
+    result: &'static str,
+    /// The same as a sentence.
+    because: String,
+    /// The network that gave the client its policy.
+    network: Option<String>,
+    policy: Option<String>,
+    layer: Option<&'static str>,
+    category: Option<String>,
+    /// Every list that has the name, in force for this client or not.
+    lists: Vec<Hit>,
+}
+
+#[derive(Serialize)]
+struct Hit {
+    list: String,
+    serial: u64,
+    created: u64,
+    categories: Vec<String>,
+}
+
+/// Prints why a name gets the answer that it gets.
+///
+/// # Errors
+/// A sentence: the name, the configuration or a list is not usable.
+pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
+    let name = Name::parse(&asked.name).map_err(|error| format!("'{}' is not a domain name: {error}", asked.name))?;
+    let snapshot = load(origin)?;
+    let explanation = judge(&snapshot, &name, asked.client.to_canonical());
+    if asked.json {
+        println!("{}", serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string())?);
+    } else {
+        print(&explanation);
+    }
+    Ok(())
+}
+
+/// Checks a configuration file and all lists that it names.
+///
+/// # Errors
+/// What is wrong, with file and line.
+pub fn check(file: &Path) -> Result<(), String> {
+    let snapshot = load(&Origin::File(file.into()))?;
+    println!("{} is good.", file.display());
+    let config = &snapshot.config;
+    println!(
+        "  {} listening addresses, {} policies, {} categories",
+        config.server.listen.len(),
+        config.policies.len(),
+        config.categories.len()
+    );
+    for loaded in snapshot.filter.every_list() {
+        let age = age(loaded.list.created());
+        println!("  list {}: serial {}, {} names, {age}", loaded.name(), loaded.list.serial(), loaded.list.len());
+    }
+    Ok(())
+}
+
+fn load(origin: &Origin) -> Result<Snapshot, String> {
+    let config = origin.config().map_err(|error| error.to_string())?;
+    let mut notes = Vec::new();
+    let snapshot = service::snapshot(origin, config, 1, &[], &mut notes).map_err(|error| error.to_string())?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    Ok(snapshot)
+}
+
+fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
+    let mut wire = WireName::ROOT;
+    wire.read_plain(name.as_wire(), 0).expect("a parsed name is canonical");
+    let config = &snapshot.config;
+    let who = Client::of(&snapshot.policies, client);
+    let policy = config.policies.get(who.policy);
+    let filter = &snapshot.filter;
+    let hits = filter.lists_of(name.as_wire());
+    let labels = |mask: u64| {
+        let all = config.categories.iter().enumerate();
+        all.filter(move |(index, _)| mask & 1 << index != 0).map(|(_, category)| category.name.clone()).collect()
+    };
+    let mut explanation = Explanation {
+        name: name.to_string(),
+        client,
+        result: "forwarded",
+        because: "no list and no rule in force for this client has it; upstreams are asked, and what the answer leads to is checked then".into(),
+        network: snapshot.policies.network_of(client).map(|network| network.to_string()),
+        policy: policy.map(|policy| policy.name.clone()),
+        layer: None,
+        category: None,
+        lists: hits
+            .iter()
+            .map(|(loaded, mask)| Hit {
+                list: loaded.name(),
+                serial: loaded.list.serial(),
+                created: loaded.list.created(),
+                categories: labels(*mask),
+            })
+            .collect(),
+    };
+    let listed = hits.iter().fold(0, |mask, (_, categories)| mask | categories);
+    let mut suffixes = Suffixes::new();
+    let verdict = filter.decide(who.policy, who.in_force, listed, name.as_wire(), &mut suffixes);
+    let mut say = |result, because: String| (explanation.result, explanation.because) = (result, because);
+    if !snapshot.policies.serves(client) {
+        say("refused", "the client is in no network of [access] allow".into());
+    } else if snapshot.local.is_signal(&wire) {
+        say("answered locally", "browsers and phones read this name as a signal; it never goes to an upstream".into());
+    } else {
+        match verdict {
+            Verdict::Listed(index) => {
+                let category = &config.categories[index];
+                let layer = layer_name(category.layer);
+                say(
+                    "blocked",
+                    format!(
+                        "it is listed in category '{}' of the {layer} layer, which is in force for this client",
+                        category.name
+                    ),
+                );
+                (explanation.layer, explanation.category) = (Some(layer), Some(category.name.clone()));
+            }
+            Verdict::Denied => {
+                say("blocked", "the policy denies it by itself".into());
+                explanation.layer = Some("family");
+            }
+            Verdict::Allowed => {
+                say("allowed", "the policy allows it by itself; only the legal layer could block it".into())
+            }
+            Verdict::Pass => {
+                if let Some(zone) = snapshot.local.zone_of(&wire) {
+                    let zone = Name::from_wire(zone).map_or_else(|_| "?".into(), |zone| zone.to_string());
+                    say(
+                        "answered locally",
+                        format!("'{zone}' is a special-use or private zone and holds nothing here"),
+                    );
+                } else if listed != 0 {
+                    let names: Vec<String> = labels(listed);
+                    say(
+                        "forwarded",
+                        format!("it is listed in {}, which this client's policy does not have", names.join(", ")),
+                    );
+                }
+            }
+        }
+    }
+    explanation
+}
+
+fn layer_name(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Legal => "legal",
+        Layer::Operator => "operator",
+        Layer::Family => "family",
+    }
+}
+
+fn print(explanation: &Explanation) {
+    let line = |key: &str, value: &str| println!("{key:<9} {value}");
+    line("name", &explanation.name);
+    line("client", &explanation.client.to_string());
+    let policy = explanation.policy.as_deref().unwrap_or("none");
+    let network = explanation.network.as_deref().unwrap_or("no network of a policy");
+    line("policy", &format!("{policy} (by {network})"));
+    line("result", explanation.result);
+    let mut text = String::new();
+    for word in explanation.because.split(' ') {
+        if text.len() + word.len() > 68 {
+            line("", &text);
+            text.clear();
+        }
+        let gap = if text.is_empty() { "" } else { " " };
+        text.push_str(&format!("{gap}{word}"));
+    }
+    line("", &text);
+    for hit in &explanation.lists {
+        line(
+            "list",
+            &format!("{} serial {}: {}, {}", hit.list, hit.serial, hit.categories.join(", "), age(hit.created)),
+        );
+    }
+}
+
+fn age(created: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    match (created, now.saturating_sub(created)) {
+        (0, _) => "built in".into(),
+        (_, seconds) if seconds < 7200 => format!("made {} minutes ago", seconds / 60),
+        (_, seconds) if seconds < 172_800 => format!("made {} hours ago", seconds / 3600),
+        (_, seconds) => format!("made {} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,248 @@
+//! Is this name blocked for this policy? The one place that decides it.
+//!
+//! Precedence: legal layer, then what the policy allows, then the operator's
+//! layer, then what the policy denies, then its family layer. A venue cannot
+//! allow what the law lists; it can only appeal it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use signed_list::digest::{DigestKey, Suffixes};
+use signed_list::list::{Builder, List, ListMeta};
+
+use crate::block::Block;
+use crate::config::{Config, Layer, Rule};
+use crate::lists::Loaded;
+use crate::policy::{Categories, InForce, Policies};
+
+/// Why a name is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not blocked.
+    Pass,
+    /// Not blocked although listed, because the policy allows the name. What
+    /// the answer leads to is then held against the legal layer only.
+    Allowed,
+    /// Listed in this category.
+    Listed(usize),
+    /// The policy itself denies the name.
+    Denied,
+}
+
+/// The lists in force, ready to be asked.
+pub struct Filter {
+    /// Open and sealed lists, those with the same digest key side by side, so
+    /// that a name is hashed once for each key.
+    lists: Vec<Arc<Loaded>>,
+    local: Vec<LocalRules>,
+    /// Networks that make an answer count as listed, with their category.
+    addresses: Vec<(IpNet, usize)>,
+    layers: Layers,
+    blocks: Vec<Block>,
+    denied: Block,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Layers {
+    legal: Categories,
+    operator: Categories,
+}
+
+/// One policy's own allow and deny rules.
+#[derive(Default)]
+struct LocalRules {
+    own: Option<List<Vec<u8>>>,
+    allow_lists: Vec<Arc<Loaded>>,
+}
+
+const OWN_ALLOW: Categories = 1;
+const OWN_DENY: Categories = 2;
+
+impl Filter {
+    /// `lists` in the order of the configuration; `allow_lists[i]` belong to policy `i`.
+    pub fn new(config: &Config, mut lists: Vec<Arc<Loaded>>, allow_lists: Vec<Vec<Arc<Loaded>>>) -> Self {
+        lists.sort_by_key(|loaded| *loaded.list.key().bytes());
+        let mut layers = Layers::default();
+        let mut addresses = Vec::new();
+        for (index, category) in config.categories.iter().enumerate() {
+            match category.layer {
+                Layer::Legal => layers.legal |= 1 << index,
+                Layer::Operator => layers.operator |= 1 << index,
+                Layer::Family => {}
+            }
+            addresses.extend(category.addresses.iter().map(|net| (*net, index)));
+        }
+        let local = config
+            .policies
+            .iter()
+            .zip(allow_lists)
+            .map(|(policy, allow_lists)| LocalRules { own: own_rules(&policy.allow, &policy.deny), allow_lists })
+            .chain([LocalRules::default()])
+            .collect();
+        let blocks = config.categories.iter().map(Block::new).collect();
+        Filter { lists, local, addresses, layers, blocks, denied: Block::of_policy() }
+    }
+
+    /// The prepared answer of a verdict that blocks.
+    #[inline]
+    pub fn block(&self, verdict: Verdict) -> Option<&Block> {
+        match verdict {
+            Verdict::Pass | Verdict::Allowed => None,
+            Verdict::Listed(category) => Some(&self.blocks[category]),
+            Verdict::Denied => Some(&self.denied),
+        }
+    }
+
+    /// All categories that list this canonical wire name, whoever asks.
+    #[inline]
+    pub fn listed(&self, wire: &[u8], suffixes: &mut Suffixes) -> Categories {
+        let mut found = 0;
+        let mut hashed: Option<&DigestKey> = None;
+        for loaded in &self.lists {
+            let key = loaded.list.key();
+            if hashed.is_none_or(|last| last.bytes() != key.bytes()) {
+                key.suffixes(wire, suffixes);
+                hashed = Some(key);
+            }
+            found |= loaded.categories(suffixes);
+        }
+        found
+    }
+
+    /// All categories that list this address.
+    #[inline]
+    pub fn listed_address(&self, address: IpAddr) -> Categories {
+        let hit = |(net, _): &&(IpNet, usize)| net.contains(&address);
+        self.addresses.iter().filter(hit).fold(0, |mask, (_, index)| mask | 1 << index)
+    }
+
+    /// Whether answers have to be searched for addresses.
+    #[inline]
+    pub fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
+    /// Whether this policy has rules of its own, which may change what a
+    /// category mask alone would say.
+    #[inline]
+    pub fn has_own_rules(&self, policy: usize) -> bool {
+        let rules = &self.local[policy];
+        rules.own.is_some() || !rules.allow_lists.is_empty()
+    }
+
+    /// Decides a name that stands in the categories `listed`.
+    #[inline]
+    pub fn decide(
+        &self,
+        policy: usize,
+        in_force: InForce,
+        listed: Categories,
+        wire: &[u8],
+        suffixes: &mut Suffixes,
+    ) -> Verdict {
+        if let Some(category) = first(listed & in_force.legal) {
+            return Verdict::Listed(category);
+        }
+        let liftable = listed & in_force.liftable;
+        if liftable == 0 && !self.has_own_rules(policy) {
+            return Verdict::Pass;
+        }
+        let own = self.local[policy].ask(wire, suffixes);
+        if own & OWN_ALLOW != 0 {
+            return Verdict::Allowed;
+        }
+        match (first(liftable & self.layers.operator), own & OWN_DENY != 0, first(liftable)) {
+            (Some(category), _, _) => Verdict::Listed(category),
+            (None, true, _) => Verdict::Denied,
+            (None, false, Some(category)) => Verdict::Listed(category),
+            (None, false, None) => Verdict::Pass,
+        }
+    }
+
+    /// Names the lists in which `wire` stands, for `explain`.
+    pub fn lists_of(&self, wire: &[u8]) -> Vec<(&Loaded, Categories)> {
+        let mut suffixes = Suffixes::new();
+        let ask = |loaded: &Loaded, suffixes: &mut Suffixes| {
+            loaded.list.key().suffixes(wire, suffixes);
+            loaded.categories(suffixes)
+        };
+        let hits = self.lists.iter().map(|loaded| (&**loaded, ask(loaded, &mut suffixes)));
+        hits.filter(|(_, categories)| *categories != 0).collect()
+    }
+
+    /// The lists in force.
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        self.lists.iter()
+    }
+
+    /// The lists in force and the allow lists.
+    pub fn every_list(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        self.lists.iter().chain(self.local.iter().flat_map(|rules| &rules.allow_lists))
+    }
+
+    /// Categories of the legal layer.
+    pub fn legal(&self) -> Categories {
+        self.layers.legal
+    }
+}
+
+impl LocalRules {
+    fn ask(&self, wire: &[u8], suffixes: &mut Suffixes) -> Categories {
+        let mut found = 0;
+        if let Some(own) = &self.own {
+            own.key().suffixes(wire, suffixes);
+            found = own.lookup(suffixes);
+        }
+        for loaded in &self.allow_lists {
+            loaded.list.key().suffixes(wire, suffixes);
+            if loaded.list.lookup(suffixes) != 0 {
+                found |= OWN_ALLOW;
+            }
+        }
+        found
+    }
+}
+
+/// A policy's own rules as a small list in memory: one way to match names.
+fn own_rules(allow: &[Rule], deny: &[Rule]) -> Option<List<Vec<u8>>> {
+    if allow.is_empty() && deny.is_empty() {
+        return None;
+    }
+    let categories = vec!["allow".into(), "deny".into()];
+    let meta = ListMeta { categories, serial: 0, created: 0, key: DigestKey::OPEN, sealed: false };
+    let mut builder = Builder::new(meta);
+    let mut suffixes = Suffixes::new();
+    for (category, rules) in [allow, deny].into_iter().enumerate() {
+        for rule in rules {
+            DigestKey::OPEN.suffixes(rule.name.as_wire(), &mut suffixes);
+            let labels = rule.name.labels();
+            builder.push(suffixes.get(labels), labels as u8, category as u8, rule.scope);
+        }
+    }
+    let bytes = builder.build().expect("a configuration holds far fewer than 2^32 rules");
+    Some(List::open(bytes, None).expect("what was just built opens"))
+}
+
+#[inline]
+fn first(categories: Categories) -> Option<usize> {
+    (categories != 0).then(|| categories.trailing_zeros() as usize)
+}
+
+/// What [`Filter::decide`] needs of a client: its policy and the categories.
+#[derive(Clone, Copy)]
+pub struct Client {
+    /// Index of the policy.
+    pub policy: usize,
+    /// Categories in force for it.
+    pub in_force: InForce,
+}
+
+impl Client {
+    /// Looks a client's policy up.
+    #[inline]
+    pub fn of(policies: &Policies, address: IpAddr) -> Self {
+        let policy = policies.of(address);
+        Client { policy, in_force: policies.in_force(policy) }
+    }
+}

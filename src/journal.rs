@@ -1,0 +1,157 @@
+//! What is kept of a query: that there was one, and how it ended.
+//!
+//! Nothing here takes a name or an address, so nothing here can leak one: the
+//! only argument is an [`Outcome`] or a category's index. Counters of a worker
+//! lie in cache lines of their own and are added up when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How a packet ended. Every packet that arrives ends in exactly one of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Outcome {
+    /// Not a question, or too short: no answer.
+    Ignored,
+    /// FORMERR, NOTIMP or BADVERS.
+    Malformed,
+    /// REFUSED: not one of our clients.
+    Foreign,
+    /// REFUSED or NOTIMP: a type or class that is not served.
+    Unsupported,
+    /// Over a rate limit, answered with TC.
+    LimitedSlip,
+    /// Over a rate limit, not answered (UDP) or REFUSED (TCP).
+    LimitedDrop,
+    /// Answered here: signal names, special-use names, CHAOS.
+    Local,
+    /// Blocked by the name asked for.
+    BlockedName,
+    /// Blocked by what the answer leads to.
+    BlockedTarget,
+    /// Answered from memory.
+    CacheHit,
+    /// Answered from memory after its time, because no upstream answered.
+    Stale,
+    /// Answered by an upstream.
+    Resolved,
+    /// SERVFAIL: no upstream answered, or one said so.
+    Failed,
+    /// SERVFAIL at once: too many questions are waiting for upstreams.
+    Overloaded,
+    /// Received while the process stood still, too old to be answered.
+    Outdated,
+    /// A fault of ours: the question was lost, the process lives.
+    Fault,
+}
+
+impl Outcome {
+    /// All outcomes with the label they have in metrics.
+    pub const ALL: [(Outcome, &'static str); 16] = [
+        (Outcome::Ignored, "ignored"),
+        (Outcome::Malformed, "malformed"),
+        (Outcome::Foreign, "foreign"),
+        (Outcome::Unsupported, "unsupported"),
+        (Outcome::LimitedSlip, "limited_slip"),
+        (Outcome::LimitedDrop, "limited_drop"),
+        (Outcome::Local, "local"),
+        (Outcome::BlockedName, "blocked_name"),
+        (Outcome::BlockedTarget, "blocked_target"),
+        (Outcome::CacheHit, "cache_hit"),
+        (Outcome::Stale, "stale"),
+        (Outcome::Resolved, "resolved"),
+        (Outcome::Failed, "failed"),
+        (Outcome::Overloaded, "overloaded"),
+        (Outcome::Outdated, "outdated"),
+        (Outcome::Fault, "fault"),
+    ];
+}
+
+/// Index of the counter for names that a policy itself denies.
+pub const DENIED: usize = 64;
+
+/// Counters of one worker.
+#[repr(align(128))]
+pub struct Shard {
+    received: [AtomicU64; 2],
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    blocked: [AtomicU64; DENIED + 1],
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Transport {
+    /// A datagram.
+    Udp,
+    /// A message on a connection.
+    Tcp,
+}
+
+impl Transport {
+    /// All transports with their label.
+    pub const ALL: [(Transport, &'static str); 2] = [(Transport::Udp, "udp"), (Transport::Tcp, "tcp")];
+}
+
+impl Shard {
+    fn new() -> Self {
+        Shard {
+            received: Default::default(),
+            outcomes: Default::default(),
+            blocked: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// A packet arrived.
+    #[inline]
+    pub fn received(&self, transport: Transport) {
+        self.received[transport as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A packet ended.
+    #[inline]
+    pub fn ended(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A question was blocked: by a category's index or [`DENIED`].
+    #[inline]
+    pub fn blocked(&self, category: usize) {
+        self.blocked[category].fetch_add(1, Relaxed);
+    }
+}
+
+/// All counters.
+pub struct Journal {
+    shards: Vec<Shard>,
+}
+
+impl Journal {
+    /// One shard for each worker.
+    pub fn new(shards: usize) -> Self {
+        Journal { shards: (0..shards).map(|_| Shard::new()).collect() }
+    }
+
+    /// A worker's own shard.
+    pub fn shard(&self, worker: usize) -> &Shard {
+        &self.shards[worker % self.shards.len()]
+    }
+
+    fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| counter(shard).load(Relaxed)).sum()
+    }
+
+    /// Packets that arrived.
+    pub fn received(&self, transport: Transport) -> u64 {
+        self.sum(|shard| &shard.received[transport as usize])
+    }
+
+    /// Packets that ended so.
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        self.sum(|shard| &shard.outcomes[outcome as usize])
+    }
+
+    /// Questions blocked by this category.
+    pub fn blocked(&self, category: usize) -> u64 {
+        self.sum(|shard| &shard.blocked[category])
+    }
+}

@@ -1,0 +1,182 @@
+//! Names that never go to an upstream.
+//!
+//! Two kinds, at two places of the pipeline. *Signals* come first, before the
+//! filter: browsers and phones read them to decide whether they may walk around
+//! the network's resolver, and no list may change them. *Empty zones* come
+//! behind the filter: special-use names (RFC 6761 and its successors) and
+//! private reverse zones (RFC 6303), of which upstreams know nothing good; an
+//! operator can hand them on (`[local] forward`).
+
+use signed_list::name::Name;
+
+use crate::answer::{Answer, record, record_of, soa};
+use crate::config::{Config, PrivateRelay};
+use crate::query::Query;
+use crate::wire::{WireName, class, rcode, rtype};
+
+/// Negative answers of local zones live this long, in seconds.
+const TTL: u32 = 600;
+
+/// Prepared local answers.
+pub struct Local {
+    /// Zones that hold nothing, in canonical wire form, by top-level domain.
+    top: Vec<Box<[u8]>>,
+    arpa: Vec<Box<[u8]>>,
+    private_relay: PrivateRelay,
+    firefox_canary: bool,
+    version: Option<Vec<u8>>,
+    identity: Option<Vec<u8>>,
+    soa: Vec<u8>,
+    localhost: [Vec<u8>; 3],
+}
+
+/// RFC 6761, 6762, 7686, 9476. `localhost` answers with the loopback address.
+const TOP: &[&str] = &["localhost", "test", "invalid", "local", "onion", "alt"];
+
+/// RFC 6303, 7793, 8375, 9665.
+const ARPA: &[&str] = &[
+    "home.arpa",
+    "0.in-addr.arpa",
+    "10.in-addr.arpa",
+    "127.in-addr.arpa",
+    "254.169.in-addr.arpa",
+    "168.192.in-addr.arpa",
+    "2.0.192.in-addr.arpa",
+    "100.51.198.in-addr.arpa",
+    "113.0.203.in-addr.arpa",
+    "255.255.255.255.in-addr.arpa",
+    "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa",
+    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa",
+    "c.f.ip6.arpa",
+    "d.f.ip6.arpa",
+    "8.e.f.ip6.arpa",
+    "9.e.f.ip6.arpa",
+    "a.e.f.ip6.arpa",
+    "b.e.f.ip6.arpa",
+    "8.b.d.0.1.0.0.2.ip6.arpa",
+];
+
+const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\x00";
+const LOCALHOST: &[u8] = b"\x09localhost\x00";
+const LOOPBACK_PTR: &[u8] = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\x00";
+const FIREFOX: &[u8] = b"\x13use-application-dns\x03net\x00";
+const RELAY: &[&[u8]] = &[b"\x04mask\x06icloud\x03com\x00", b"\x07mask-h2\x06icloud\x03com\x00"];
+
+impl Local {
+    /// Prepares the answers that the configuration asks for.
+    pub fn new(config: &Config) -> Self {
+        let wire = |text: &str| Name::parse(text).expect("a zone in this file").as_wire().into();
+        let kept = |zone: &Box<[u8]>| !config.local.forward.iter().any(|name| name.as_wire() == &**zone);
+        let ranges = (16..32).map(|n| format!("{n}.172.in-addr.arpa"));
+        let shared = (64..128).map(|n| format!("{n}.100.in-addr.arpa"));
+        let arpa = ARPA.iter().map(|zone| wire(zone));
+        let arpa = arpa.chain(ranges.chain(shared).map(|zone| wire(&zone)));
+        Local {
+            top: TOP.iter().map(|zone| wire(zone)).filter(kept).collect(),
+            arpa: arpa.filter(kept).collect(),
+            private_relay: config.local.private_relay,
+            firefox_canary: config.local.firefox_canary,
+            version: config.local.version.as_deref().map(txt),
+            identity: config.local.identity.as_deref().map(txt),
+            soa: soa(TTL),
+            localhost: [
+                record(rtype::A, TTL, &[127, 0, 0, 1]),
+                record(rtype::AAAA, TTL, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+                record(rtype::PTR, TTL, LOCALHOST),
+            ],
+        }
+    }
+
+    /// Answers to signal names; `None` for all others. Returns the length.
+    #[inline]
+    pub fn signal(&self, packet: &mut [u8], query: &Query, payload: u16) -> Option<usize> {
+        let name = query.name.as_wire();
+        // Nearly every name fails on its length or its top-level domain.
+        match name.len() {
+            17 | 20 if RELAY.contains(&name) => match self.private_relay {
+                PrivateRelay::NxDomain => Some(self.negative(packet, query, rcode::NXDOMAIN, payload)),
+                PrivateRelay::NoData => Some(self.negative(packet, query, rcode::NOERROR, payload)),
+                PrivateRelay::Forward => None,
+            },
+            25 if self.firefox_canary && name == FIREFOX => {
+                Some(self.negative(packet, query, rcode::NXDOMAIN, payload))
+            }
+            // An upstream's designation (RFC 9462) would move phones off the
+            // filter: nothing of resolver.arpa ever leaves this host.
+            _ if query.name.tld() == b"\x04arpa\x00" && query.name.is_same_or_below(RESOLVER_ARPA) => {
+                Some(self.negative(packet, query, rcode::NOERROR, payload))
+            }
+            _ => None,
+        }
+    }
+
+    /// Answers to names in empty zones; `None` for all others.
+    #[inline]
+    pub fn empty_zone(&self, packet: &mut [u8], query: &Query, payload: u16) -> Option<usize> {
+        let tld = query.name.tld();
+        if tld == b"\x04arpa\x00" {
+            let zone = self.arpa.iter().find(|zone| query.name.is_same_or_below(zone))?;
+            return Some(self.inside(packet, query, zone, payload));
+        }
+        let zone = self.top.iter().find(|zone| &***zone == tld)?;
+        Some(self.inside(packet, query, zone, payload))
+    }
+
+    fn inside(&self, packet: &mut [u8], query: &Query, zone: &[u8], payload: u16) -> usize {
+        let name = query.name.as_wire();
+        let found = match query.qtype {
+            rtype::A if zone == LOCALHOST => Some(0),
+            rtype::AAAA if zone == LOCALHOST => Some(1),
+            rtype::PTR if name == LOOPBACK_PTR => Some(2),
+            _ => None,
+        };
+        if let Some(index) = found {
+            let mut answer = Answer::new(packet, query, rcode::NOERROR);
+            answer.records(&self.localhost[index], [1, 0, 0]);
+            return answer.finish(query, payload, 0, &[]);
+        }
+        let exists = name == zone || zone == LOCALHOST || name == LOOPBACK_PTR;
+        let code = if exists { rcode::NOERROR } else { rcode::NXDOMAIN };
+        self.negative(packet, query, code, payload)
+    }
+
+    fn negative(&self, packet: &mut [u8], query: &Query, code: u8, payload: u16) -> usize {
+        let mut answer = Answer::new(packet, query, code);
+        answer.records(&self.soa, [0, 1, 0]);
+        answer.finish(query, payload, 0, &[])
+    }
+
+    /// The answer to `version.bind` and its kin in class CH, where configured.
+    pub fn chaos(&self, packet: &mut [u8], query: &Query, payload: u16) -> Option<usize> {
+        let text = match query.name.as_wire() {
+            b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => self.version.as_ref(),
+            b"\x02id\x06server\x00" | b"\x08hostname\x04bind\x00" => self.identity.as_ref(),
+            _ => None,
+        }?;
+        if !matches!(query.qtype, rtype::TXT | rtype::ANY) {
+            return None;
+        }
+        let mut answer = Answer::new(packet, query, rcode::NOERROR);
+        answer.records(text, [1, 0, 0]);
+        Some(answer.finish(query, payload, 0, &[]))
+    }
+
+    /// The empty zone that holds this name, for `explain`.
+    pub fn zone_of(&self, name: &WireName) -> Option<&[u8]> {
+        let zones = self.top.iter().chain(&self.arpa);
+        zones.map(|zone| &**zone).find(|zone| name.is_same_or_below(zone))
+    }
+
+    /// Whether the name is a signal that is answered here, for `explain`.
+    pub fn is_signal(&self, name: &WireName) -> bool {
+        let wire = name.as_wire();
+        name.is_same_or_below(RESOLVER_ARPA)
+            || RELAY.contains(&wire) && self.private_relay != PrivateRelay::Forward
+            || wire == FIREFOX && self.firefox_canary
+    }
+}
+
+fn txt(text: &str) -> Vec<u8> {
+    let text = &text.as_bytes()[..text.len().min(255)];
+    record_of(class::CH, rtype::TXT, 0, &[&[text.len() as u8], text].concat())
+}

@@ -1,0 +1,76 @@
+//! `friendly-resolver`: arguments in, exit code out.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use friendly_resolver::explain::{self, Asked};
+use friendly_resolver::service::{self, Origin};
+
+/// DNS filtering resolver for public Wi-Fi.
+///
+/// Without a configuration file it listens on 127.0.0.1:1053 and [::1]:1053,
+/// asks the system's own upstreams, and blocks a sample list of test names.
+#[derive(Parser)]
+#[command(version, max_term_width = 80)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Answer questions until told to stop (the default)
+    Run(Run),
+    /// Check a configuration file and its lists, and start nothing
+    CheckConfig {
+        /// The configuration file
+        file: PathBuf,
+    },
+    /// Tell what the answer to a name would be, and why
+    Explain {
+        /// The name asked for
+        name: String,
+        /// The client that asks
+        #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+        client: IpAddr,
+        /// The configuration file; without it, the built-in defaults
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// The configuration file; without it, the built-in defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.verb.unwrap_or(Verb::Run(arguments.run)) {
+        Verb::Run(run) => service::run(origin(run.config)).map_err(|error| error.to_string()),
+        Verb::CheckConfig { file } => explain::check(&file),
+        Verb::Explain { name, client, config, json } => {
+            explain::explain(&origin(config), &Asked { name, client, json })
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("friendly-resolver: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn origin(config: Option<PathBuf>) -> Origin {
+    config.map_or(Origin::BuiltIn, Origin::File)
+}

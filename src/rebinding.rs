@@ -1,0 +1,118 @@
+//! Private addresses in answers to public names are taken out.
+//!
+//! A page from outside that makes its own name point to 192.168.1.1 can use a
+//! visitor's browser against the router behind it (DNS rebinding). Names that
+//! may point inside, such as the captive portal, are named in the
+//! configuration and never come here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::entry::{Target, targets};
+use crate::wire::{self, Malformed, Record, Section, WireName, put_u16, rtype};
+
+/// Whether an address belongs to the host or to a network behind a router
+/// (RFC 1122, 1918, 3927, 4193, 4291, 6598).
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => private_v4(ip),
+        IpAddr::V6(ip) => {
+            let first = ip.segments()[0];
+            let mapped = ip.to_ipv4_mapped().is_some_and(private_v4);
+            mapped || ip.is_unspecified() || ip.is_loopback() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
+        }
+    }
+}
+
+fn private_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    a == 0 || ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+}
+
+/// The message without the records that hold a private address, or with
+/// private address hints. A malformed message comes back as it is: it is
+/// refused a step later.
+pub fn strip(message: Vec<u8>, question_end: usize) -> Vec<u8> {
+    let mut found = false;
+    let look = |target: Target<'_>| found |= matches!(target, Target::Address(ip) if is_private(ip));
+    if targets(&message, question_end, look).is_err() || !found {
+        return message;
+    }
+    rebuild(&message, question_end).unwrap_or(message)
+}
+
+/// Writes the message anew without the private records. Names are written out
+/// in full, but for the name of the question: what is removed may be what a
+/// compression pointer leads to.
+fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
+    let mut out = message[..question_end].to_vec();
+    let mut counts = [0u16; 3];
+    for record in wire::records(message, question_end) {
+        let record = record?;
+        if is_private_record(message, &record) {
+            continue;
+        }
+        counts[record.section as usize] += 1;
+        copy_name(message, record.owner, &mut out)?;
+        out.extend_from_slice(&message[record.ttl_at - 4..record.ttl_at + 4]);
+        let length_at = out.len();
+        out.extend_from_slice(&[0, 0]);
+        copy_data(message, &record, &mut out)?;
+        let length = out.len() - length_at - 2;
+        put_u16(&mut out, length_at, length as u16);
+    }
+    for (at, count) in [6, 8, 10].into_iter().zip(counts) {
+        put_u16(&mut out, at, count);
+    }
+    Ok(out)
+}
+
+fn is_private_record(message: &[u8], record: &Record) -> bool {
+    if !matches!(record.section, Section::Answer | Section::Additional) {
+        return false;
+    }
+    let data = &message[record.data..record.end];
+    match record.rtype {
+        rtype::A => <[u8; 4]>::try_from(data).is_ok_and(|ip| is_private(IpAddr::from(ip))),
+        rtype::AAAA => <[u8; 16]>::try_from(data).is_ok_and(|ip| is_private(Ipv6Addr::from(ip).into())),
+        rtype::SVCB | rtype::HTTPS => {
+            let mut private = false;
+            let mut name = WireName::ROOT;
+            let mut look = |target: Target<'_>| private |= matches!(target, Target::Address(ip) if is_private(ip));
+            let read = crate::entry::service(message, record, &mut name, &mut look);
+            read.is_err() || private
+        }
+        _ => false,
+    }
+}
+
+fn copy_name(message: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Malformed> {
+    let mut name = WireName::ROOT;
+    let end = name.read(message, at)?;
+    let mut question = WireName::ROOT;
+    question.read_plain(message, wire::HEADER)?;
+    if name.as_wire() == question.as_wire() {
+        out.extend_from_slice(&[0xc0, wire::HEADER as u8]);
+    } else {
+        out.extend_from_slice(name.as_wire());
+    }
+    Ok(end)
+}
+
+/// Copies the data of a record; names in types that may be compressed
+/// (RFC 3597 section 4) are written out.
+fn copy_data(message: &[u8], record: &Record, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let (before, names) = match record.rtype {
+        rtype::NS | rtype::CNAME | rtype::PTR | rtype::DNAME => (0, 1),
+        rtype::MX => (2, 1),
+        rtype::SRV => (6, 1),
+        rtype::SOA => (0, 2),
+        _ => (0, 0),
+    };
+    let mut at = record.data + before;
+    out.extend_from_slice(message.get(record.data..at).ok_or(Malformed)?);
+    for _ in 0..names {
+        at = copy_name(message, at, out)?;
+    }
+    out.extend_from_slice(message.get(at..record.end).ok_or(Malformed)?);
+    Ok(())
+}

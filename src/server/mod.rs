@@ -1,0 +1,53 @@
+//! Bytes in, bytes out: the listeners. Nothing in here knows what a name is.
+
+pub mod batch;
+pub mod tcp;
+pub mod udp;
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Receive and send buffers of UDP sockets, in octets: room for some thousand
+/// questions while a worker is busy.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Binds a UDP socket that shares its address with those of other workers.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_udp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // Both families are configured apart: [::] must not take 0.0.0.0 too.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(true)?;
+    // As much as the system grants; less only costs under bursts.
+    drop(socket.set_recv_buffer_size(SOCKET_BUFFER));
+    drop(socket.set_send_buffer_size(SOCKET_BUFFER));
+    socket.bind(&SockAddr::from(address))?;
+    if address.ip().is_unspecified() {
+        use std::os::fd::AsFd;
+        batch::report_destination(socket.as_fd(), address)?;
+    }
+    Ok(socket)
+}
+
+/// Binds a listening TCP socket.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of its predecessor to time out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

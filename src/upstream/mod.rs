@@ -1,0 +1,180 @@
+//! Where questions go that nobody here can answer.
+//!
+//! [`Upstreams::shared`] is all that the pipeline sees: a question goes in, the
+//! answer of the first upstream that gave a good one comes out, in wire form.
+//! Identical questions share one exchange. Which server is asked, how often and
+//! over which transport is decided in here, so that encrypted transports and
+//! recursion can come in without the pipeline noticing.
+
+mod exchange;
+mod health;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::entry::Entry;
+use crate::pipeline::Question;
+use crate::wire::ede;
+
+pub use exchange::Settings;
+pub use health::Server;
+
+/// Why no upstream's answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// None answered in time.
+    Timeout,
+    /// The network refused: port closed, no route, connection cut.
+    Network,
+    /// All that answered refused, or did not understand.
+    Refused,
+    /// What came was no DNS message, or was cut.
+    Malformed,
+    /// No upstream is configured, nor known to the system.
+    NoUpstream,
+}
+
+impl Failure {
+    /// The extended error code (RFC 8914) that says it.
+    pub fn ede(self) -> u16 {
+        match self {
+            Failure::Timeout | Failure::Refused | Failure::NoUpstream => ede::NO_REACHABLE_AUTHORITY,
+            Failure::Network | Failure::Malformed => ede::NETWORK_ERROR,
+        }
+    }
+
+    /// The same in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Failure::Timeout => "no upstream answered in time",
+            Failure::Network => "the network refused",
+            Failure::Refused => "the upstreams refused",
+            Failure::Malformed => "an upstream sent a malformed message",
+            Failure::NoUpstream => "no upstream is known",
+        }
+    }
+}
+
+type Flight = watch::Receiver<Option<Arc<Entry>>>;
+
+/// The upstream servers and the exchanges under way. A clone is another handle
+/// to the same.
+#[derive(Clone)]
+pub struct Upstreams(Arc<Inner>);
+
+struct Inner {
+    servers: ArcSwap<Vec<Arc<Server>>>,
+    settings: ArcSwap<Settings>,
+    flights: Mutex<HashMap<u64, Flight>>,
+}
+
+impl Upstreams {
+    /// Servers in no order: the fastest is found by asking.
+    pub fn new(servers: &[SocketAddr], settings: Settings) -> Self {
+        let servers = servers.iter().map(|address| Arc::new(Server::new(*address))).collect();
+        Upstreams(Arc::new(Inner {
+            servers: ArcSwap::from_pointee(servers),
+            settings: ArcSwap::from_pointee(settings),
+            flights: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// Replaces the servers, keeping what is known of those that stay.
+    pub fn replace(&self, addresses: &[SocketAddr], settings: Settings) {
+        let old = self.0.servers.load();
+        let keep = |address: &SocketAddr| old.iter().find(|server| server.address == *address).cloned();
+        let new = addresses.iter().map(|address| keep(address).unwrap_or_else(|| Arc::new(Server::new(*address))));
+        self.0.servers.store(Arc::new(new.collect()));
+        self.0.settings.store(Arc::new(settings));
+    }
+
+    /// The servers, for metrics.
+    pub fn servers(&self) -> Arc<Vec<Arc<Server>>> {
+        self.0.servers.load_full()
+    }
+
+    /// Whether an exchange for this question is under way.
+    pub fn is_asked(&self, question: &Question) -> bool {
+        self.flights().contains_key(&question.key)
+    }
+
+    /// Exchanges under way.
+    pub fn flights_now(&self) -> usize {
+        self.flights().len()
+    }
+
+    /// The answer to a question: joins the exchange that is under way for the
+    /// same one, or starts it. `take_over` turns the message into an entry; it
+    /// runs once for each exchange, also if everybody stopped waiting.
+    pub async fn shared(
+        &self,
+        question: &Question,
+        take_over: impl FnOnce(&Question, Result<Vec<u8>, Failure>) -> Arc<Entry> + Send + 'static,
+    ) -> Arc<Entry> {
+        let mut flight = self.join_or_start(question, take_over);
+        let arrived = flight.wait_for(Option::is_some).await.ok().and_then(|entry| entry.clone());
+        match arrived {
+            // Flights are found by a hash; two names with the same one are as
+            // good as impossible, and must not get each other's answer.
+            Some(entry) if entry.answers(&question.query) => entry,
+            _ => {
+                let failure = Failure::Network;
+                Arc::new(Entry::failure(&question.query, failure.ede(), failure.text(), 0))
+            }
+        }
+    }
+
+    fn join_or_start(
+        &self,
+        question: &Question,
+        take_over: impl FnOnce(&Question, Result<Vec<u8>, Failure>) -> Arc<Entry> + Send + 'static,
+    ) -> Flight {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(&question.key) {
+            return flight.clone();
+        }
+        let (sender, flight) = watch::channel(None);
+        flights.insert(question.key, flight.clone());
+        drop(flights);
+        let (this, question) = (self.clone(), question.clone());
+        tokio::spawn(async move {
+            // Landed even if what follows panics: waiters see a closed channel
+            // and answer SERVFAIL, and the next question starts anew.
+            let _landed = Landing { upstreams: &this, key: question.key };
+            let (servers, settings) = (this.servers(), this.0.settings.load_full());
+            let result = exchange::exchange(&servers, &settings, &question.query).await;
+            let entry = take_over(&question, result);
+            sender.send_replace(Some(entry));
+        });
+        flight
+    }
+
+    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Flight>> {
+        // The map is whole at every point where a holder could panic.
+        self.0.flights.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Landing<'a> {
+    upstreams: &'a Upstreams,
+    key: u64,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.upstreams.flights().remove(&self.key);
+    }
+}
+
+/// How long a whole exchange may take, and a single try at first.
+impl Settings {
+    /// From the configuration.
+    pub fn new(try_timeout: Duration, deadline: Duration, payload: u16) -> Self {
+        Settings { try_timeout, deadline, payload }
+    }
+}
