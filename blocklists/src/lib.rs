@@ -1,0 +1,23 @@
+//! From public block lists to the one file a resolver enforces.
+//!
+//! A list goes one way through this crate:
+//!
+//! 1. [`source`] opens it (a file or standard input, packed or not) and cuts it into lines;
+//! 2. [`intake`] finds out in which format it is, and what each line says: a name, a comment, an exception, or
+//!    something that DNS cannot block, with the reason;
+//! 3. [`guard`] refuses names that must not be blocked whatever a list says: public suffixes, special-use names, and
+//!    the names of `protected.txt`;
+//! 4. [`compile`] drops what is listed twice or lies below a listed name, and builds the file;
+//! 5. [`output`] puts the file in place, whole or not at all;
+//! 6. [`report`] counts along the way, and says what was left out, where it stood and why.
+//!
+//! [`command`] holds the verbs of the program and calls the rest in this order. `intake`, `guard` and `compile` are
+//! pure: text and names go in, and no file, clock or network is touched.
+
+pub mod command;
+pub mod compile;
+pub mod guard;
+pub mod intake;
+pub mod output;
+pub mod report;
+pub mod source;
