@@ -80,16 +80,20 @@ pub fn check(file: &Path) -> Result<(), String> {
     println!("{} is good.", file.display());
     let config = &snapshot.config;
     println!(
-        "  {} listening addresses, {} policies, {} categories",
-        config.server.listen.len(),
-        config.policies.len(),
-        config.categories.len()
+        "  {}, {}, {}",
+        count(config.server.listen.len(), "listening address", "listening addresses"),
+        count(config.policies.len(), "policy", "policies"),
+        count(config.categories.len(), "category", "categories"),
     );
     for loaded in snapshot.filter.every_list() {
         let age = age(loaded.list.created());
         println!("  list {}: serial {}, {} names, {age}", loaded.name(), loaded.list.serial(), loaded.list.len());
     }
     Ok(())
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn load(origin: &Origin) -> Result<Snapshot, String> {
