@@ -136,6 +136,11 @@ impl Journal {
         &self.shards[worker % self.shards.len()]
     }
 
+    /// The shard of everything that is not a worker.
+    pub fn shared(&self) -> &Shard {
+        self.shard(self.shards.len() - 1)
+    }
+
     fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
         self.shards.iter().map(|shard| counter(shard).load(Relaxed)).sum()
     }

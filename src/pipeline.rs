@@ -122,12 +122,14 @@ pub struct Question {
 impl Pipeline {
     /// Joins the stages.
     pub fn new(snapshot: Snapshot, upstreams: Upstreams, workers: usize) -> Self {
+        // One shard of counters for each worker, one for everybody else.
+        let shards = workers + 1;
         Pipeline {
             cache: Cache::new(snapshot.config.cache.size),
             snapshot: ArcSwap::from_pointee(snapshot),
             upstreams,
-            journal: Journal::new(workers),
-            clock: Clock::start(),
+            journal: Journal::new(shards),
+            clock: Clock,
             limiter: Limiter::new(),
             waiting: AtomicUsize::new(0),
         }
@@ -261,13 +263,26 @@ impl Pipeline {
     /// answered is SERVFAIL with the reason.
     pub async fn answer_later(
         self: &Arc<Self>,
-        shard: usize,
         question: Box<Question>,
         packet: &mut Vec<u8>,
         source: Source,
     ) -> usize {
         let snapshot = self.snapshot.load_full();
-        let shard = self.journal.shard(shard);
+        let shard = self.journal.shared();
+        let fate = Fate(shard);
+        let length = self.later(shard, snapshot, question, packet, source).await;
+        std::mem::forget(fate);
+        length
+    }
+
+    async fn later(
+        self: &Arc<Self>,
+        shard: &Shard,
+        snapshot: Arc<Snapshot>,
+        question: Box<Question>,
+        packet: &mut Vec<u8>,
+        source: Source,
+    ) -> usize {
         let payload = snapshot.config.server.udp_payload_size;
         let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else {
             shard.ended(Outcome::Overloaded);
@@ -335,17 +350,24 @@ impl Pipeline {
 
     /// Asks upstreams, one question at a time for each key, and remembers.
     async fn ask(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
-        let ttls = snapshot.ttls();
+        let (ttls, stale_max) = (snapshot.ttls(), snapshot.config.cache.stale_max);
         let rebinding = snapshot.config.rebinding.as_deref();
         let rebinding =
             rebinding.filter(|allow| !allow.iter().any(|name| question.query.name.is_same_or_below(name.as_wire())));
         let guard = rebinding.is_some();
         let pipeline = self.clone();
-        self.upstreams.shared(question, move |question, result| pipeline.take_over(question, result, ttls, guard)).await
+        self.upstreams.shared(question, move |question, result| pipeline.take_over(question, result, ttls, stale_max, guard)).await
     }
 
     /// Turns what an upstream said into an entry, and keeps it.
-    fn take_over(&self, question: &Question, result: Result<Vec<u8>, Failure>, ttls: Ttls, guard: bool) -> Arc<Entry> {
+    fn take_over(
+        &self,
+        question: &Question,
+        result: Result<Vec<u8>, Failure>,
+        ttls: Ttls,
+        stale_max: u32,
+        guard: bool,
+    ) -> Arc<Entry> {
         let second = self.clock.now().seconds();
         let query = &question.query;
         let entry = result.and_then(|message| {
@@ -355,7 +377,8 @@ impl Pipeline {
         let entry =
             Arc::new(entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second)));
         // A failure never pushes an answer out that could still be shown stale.
-        let keep = !entry.is_failure() || self.cache.get(question.key, query).is_none_or(|old| old.is_failure());
+        let of_use = |old: &Entry| !old.is_failure() && old.expired_for(second) < stale_max;
+        let keep = !entry.is_failure() || !self.cache.get(question.key, query).is_some_and(|old| of_use(&old));
         if entry.is_cacheable() && keep {
             self.cache.insert(question.key, entry.clone());
         }
@@ -432,6 +455,16 @@ fn leads_to(snapshot: &Snapshot, client: Client, decision: Decision, entry: &Ent
         };
     });
     verdict
+}
+
+/// Counts a question that is lost on its way, by a fault of ours or at the end
+/// of the process: every packet has an outcome.
+struct Fate<'a>(&'a Shard);
+
+impl Drop for Fate<'_> {
+    fn drop(&mut self) {
+        self.0.ended(Outcome::Fault);
+    }
 }
 
 /// A place among the questions that may wait at once.

@@ -264,6 +264,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     };
 
     let sockets = bind(&config, per_address, &mut notes)?;
+    let descriptors = raise_descriptors();
     if let Some(user) = &config.server.user {
         become_user(user)?;
     }
@@ -280,8 +281,8 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let workers = sockets.udp.len();
     let pulse = Arc::new(Pulse::default());
     let service = Arc::new(Service {
-        pipeline: Arc::new(Pipeline::new(first, upstreams, workers + 1)),
-        connections: Arc::new(Connections::default()),
+        pipeline: Arc::new(Pipeline::new(first, upstreams, workers)),
+        connections: Arc::new(Connections::within(descriptors / 2)),
         reloads: Mutex::new(Reloads { notes, ..Reloads::default() }),
         started: SystemTime::now(),
         origin,
@@ -291,7 +292,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     runtime.block_on(async {
         for listener in sockets.tcp {
             let listener = TcpListener::from_std(listener.into())?;
-            tokio::spawn(tcp::serve(listener, service.pipeline.clone(), service.connections.clone(), workers));
+            tokio::spawn(tcp::serve(listener, service.pipeline.clone(), service.connections.clone()));
         }
         if let Some(listener) = sockets.admin {
             tokio::spawn(admin::serve(TcpListener::from_std(listener.into())?, service.clone()));
@@ -400,6 +401,15 @@ fn start_workers(
         thread.spawn(move || worker.run()).expect("the system starts a thread")
     };
     sockets.into_iter().enumerate().map(worker).collect()
+}
+
+/// Takes as many descriptors as the system allows: each question on its way to
+/// an upstream needs one. Returns how many there may be.
+fn raise_descriptors() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
 }
 
 fn become_user(name: &str) -> Result<(), StartError> {

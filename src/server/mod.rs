@@ -27,7 +27,7 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<Socket> {
     // As much as the system grants; less only costs under bursts.
     drop(socket.set_recv_buffer_size(SOCKET_BUFFER));
     drop(socket.set_send_buffer_size(SOCKET_BUFFER));
-    socket.bind(&SockAddr::from(address))?;
+    bind(&socket, address)?;
     if address.ip().is_unspecified() {
         use std::os::fd::AsFd;
         batch::report_destination(socket.as_fd(), address)?;
@@ -46,8 +46,25 @@ pub fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     }
     // A restart must not wait for connections of its predecessor to time out.
     socket.set_reuse_address(true)?;
-    socket.bind(&SockAddr::from(address))?;
+    bind(&socket, address)?;
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Binds, also to an address that this host does not have yet: at boot the
+/// resolver may be up before the network is.
+fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    let result = socket.bind(&SockAddr::from(address));
+    match &result {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            match address {
+                SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+                SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+            }
+            tracing::warn!(%address, "this host does not have the address (yet); it is bound all the same");
+            socket.bind(&SockAddr::from(address))
+        }
+        _ => result,
+    }
 }

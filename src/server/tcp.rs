@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::answer::OPT_ROOM;
-use crate::journal::{Outcome, Transport};
+use crate::journal::Transport;
 use crate::pipeline::{Pipeline, Source, Verdict};
 
 /// Pause after a failed accept: when descriptors have run out, trying again at
@@ -28,14 +28,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ROOM: usize = u16::MAX as usize + OPT_ROOM;
 
 /// Connections that are open, and by whom.
-#[derive(Default)]
 pub struct Connections {
+    /// Whatever the configuration says, half of the process's descriptors stay
+    /// free for questions to upstreams.
+    ceiling: usize,
     all: AtomicUsize,
     by_client: Mutex<HashMap<IpAddr, usize>>,
     refused: AtomicUsize,
 }
 
 impl Connections {
+    /// No connections yet, and never more than `ceiling`.
+    pub fn within(ceiling: usize) -> Self {
+        Connections { ceiling, all: AtomicUsize::new(0), by_client: Mutex::default(), refused: AtomicUsize::new(0) }
+    }
+
     /// Open now.
     pub fn open(&self) -> usize {
         self.all.load(Relaxed)
@@ -49,7 +56,7 @@ impl Connections {
     fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_of_one: usize) -> Option<Entered> {
         let mut clients = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = clients.get(&client).copied().unwrap_or(0);
-        if mine >= most_of_one || self.all.load(Relaxed) >= most {
+        if mine >= most_of_one || self.all.load(Relaxed) >= most.min(self.ceiling) {
             self.refused.fetch_add(1, Relaxed);
             return None;
         }
@@ -78,11 +85,11 @@ impl Drop for Entered {
 }
 
 /// Accepts connections for ever.
-pub async fn serve(listener: TcpListener, pipeline: Arc<Pipeline>, connections: Arc<Connections>, shard: usize) {
+pub async fn serve(listener: TcpListener, pipeline: Arc<Pipeline>, connections: Arc<Connections>) {
     let mut complained: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => accept(stream, peer, &pipeline, &connections, shard),
+            Ok((stream, peer)) => accept(stream, peer, &pipeline, &connections),
             Err(error) => {
                 // Once a minute: a log that grows with every failure would be
                 // the next thing to fill up.
@@ -96,26 +103,24 @@ pub async fn serve(listener: TcpListener, pipeline: Arc<Pipeline>, connections: 
     }
 }
 
-fn accept(stream: TcpStream, peer: SocketAddr, pipeline: &Arc<Pipeline>, connections: &Arc<Connections>, shard: usize) {
+fn accept(stream: TcpStream, peer: SocketAddr, pipeline: &Arc<Pipeline>, connections: &Arc<Connections>) {
     let client = peer.ip().to_canonical();
     let snapshot = pipeline.snapshot.load();
     let rules = &snapshot.config.server;
-    // A stranger's question gets REFUSED; a connection full of them is not
-    // worth a place.
-    if !snapshot.policies.serves(client) {
-        connections.refused.fetch_add(1, Relaxed);
-        return;
-    }
-    let Some(entered) = connections.enter(client, rules.tcp_connections, rules.tcp_connections_per_client) else {
+    // A stranger is told that it is refused, as over UDP, but may hold one
+    // place only, for one question.
+    let stranger = !snapshot.policies.serves(client);
+    let most_of_one = if stranger { 1 } else { rules.tcp_connections_per_client };
+    let Some(entered) = connections.enter(client, rules.tcp_connections, most_of_one) else {
         return;
     };
     drop(stream.set_nodelay(true));
     let connection = Connection {
         pipeline: pipeline.clone(),
         client,
-        shard,
         idle: rules.tcp_idle_timeout,
-        pipeline_depth: rules.tcp_pipeline,
+        depth: rules.tcp_pipeline,
+        questions: if stranger { 1 } else { usize::MAX },
     };
     tokio::spawn(async move {
         let _entered = entered;
@@ -126,9 +131,11 @@ fn accept(stream: TcpStream, peer: SocketAddr, pipeline: &Arc<Pipeline>, connect
 struct Connection {
     pipeline: Arc<Pipeline>,
     client: IpAddr,
-    shard: usize,
     idle: Duration,
-    pipeline_depth: usize,
+    /// Unanswered questions at a time.
+    depth: usize,
+    /// Questions in all.
+    questions: usize,
 }
 
 impl Connection {
@@ -136,8 +143,8 @@ impl Connection {
         let (reader, writer) = stream.into_split();
         // The channel is as deep as the pipeline: an answer always finds room,
         // because its question holds a permit until it is written.
-        let (answers, queue) = mpsc::channel(self.pipeline_depth);
-        let permits = Arc::new(Semaphore::new(self.pipeline_depth));
+        let (answers, queue) = mpsc::channel(self.depth);
+        let permits = Arc::new(Semaphore::new(self.depth));
         let idle = self.idle;
         let writing = tokio::spawn(write(writer, queue, permits.clone(), idle));
         // Reading stops at the end of the stream, at an error, or when the
@@ -153,7 +160,7 @@ impl Connection {
         answers: mpsc::Sender<Vec<u8>>,
         permits: Arc<Semaphore>,
     ) -> Option<()> {
-        loop {
+        for _ in 0..self.questions {
             // No permit: the client asks faster than it reads. Not reading is
             // what makes it stop.
             let permit = permits.acquire().await.ok()?;
@@ -167,6 +174,7 @@ impl Connection {
                 answers.send(answer).await.ok()?;
             }
         }
+        Some(())
     }
 
     /// The framed answer, if it is ready at once.
@@ -181,7 +189,7 @@ impl Connection {
         }
         let source = Source { client: self.client, transport: Transport::Tcp };
         let pipeline = &self.pipeline;
-        let shard = pipeline.journal.shard(self.shard);
+        let shard = pipeline.journal.shared();
         let length = packet.len();
         let verdict = SCRATCH.with_borrow_mut(|scratch| {
             scratch[..length].copy_from_slice(&packet);
@@ -202,16 +210,14 @@ impl Connection {
                 Some(answer)
             }
             Err(Verdict::Later(question)) => {
-                let (pipeline, shard) = (pipeline.clone(), self.shard);
+                let pipeline = pipeline.clone();
                 let back = Back {
                     answers: answers.clone(),
                     permits: permits.clone(),
-                    pipeline: pipeline.clone(),
-                    shard,
                     sent: false,
                 };
                 tokio::spawn(async move {
-                    let length = pipeline.answer_later(shard, question, &mut packet, source).await;
+                    let length = pipeline.answer_later(question, &mut packet, source).await;
                     back.send(framed(&packet[..length])).await;
                 });
                 None
@@ -229,8 +235,6 @@ impl Connection {
 struct Back {
     answers: mpsc::Sender<Vec<u8>>,
     permits: Arc<Semaphore>,
-    pipeline: Arc<Pipeline>,
-    shard: usize,
     sent: bool,
 }
 
@@ -245,7 +249,6 @@ impl Drop for Back {
     fn drop(&mut self) {
         if !self.sent {
             self.permits.add_permits(1);
-            self.pipeline.journal.shard(self.shard).ended(Outcome::Fault);
         }
     }
 }

@@ -134,9 +134,9 @@ impl Worker {
                     Ok(Verdict::Later(question)) => {
                         let mut packet = packet[..length].to_vec();
                         let to = batch.reply_to(i);
-                        let (pipeline, socket, number) = (self.pipeline.clone(), socket.clone(), self.number);
+                        let (pipeline, socket) = (self.pipeline.clone(), socket.clone());
                         self.runtime.spawn(async move {
-                            let length = pipeline.answer_later(number, question, &mut packet, source).await;
+                            let length = pipeline.answer_later(question, &mut packet, source).await;
                             to.send(socket.as_fd(), &packet[..length]);
                         });
                     }

@@ -195,7 +195,9 @@ async fn over_tcp(address: SocketAddr, question: &[u8], query: &Query) -> Result
         std::io::Result::Ok(message)
     };
     let message = work.await.map_err(|_| Failure::Network)?;
-    if is_answer_to(&message, id, query) { Ok(message) } else { Err(Failure::Malformed) }
+    // An answer that is cut even over TCP is not whole, whatever it says.
+    let whole = is_answer_to(&message, id, query) && message[2] & (flag::TC >> 8) as u8 == 0;
+    if whole { Ok(message) } else { Err(Failure::Malformed) }
 }
 
 async fn connected(address: SocketAddr) -> std::io::Result<UdpSocket> {
