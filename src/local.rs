@@ -127,7 +127,7 @@ impl Local {
         let found = match query.qtype {
             rtype::A if zone == LOCALHOST => Some(0),
             rtype::AAAA if zone == LOCALHOST => Some(1),
-            rtype::PTR if name == LOOPBACK_PTR => Some(2),
+            rtype::PTR if name == LOOPBACK_PTR || is_loopback_v6(zone) => Some(2),
             _ => None,
         };
         if let Some(index) = found {
@@ -135,7 +135,9 @@ impl Local {
             answer.records(&self.localhost[index], [1, 0, 0]);
             return answer.finish(query, payload, 0, &[]);
         }
-        let exists = name == zone || zone == LOCALHOST || name == LOOPBACK_PTR;
+        // The names between a zone and 1.0.0.127 exist, too, because it does: a
+        // client that was told otherwise need not ask for it (RFC 8020).
+        let exists = name == zone || zone == LOCALHOST || LOOPBACK_PTR.ends_with(name);
         let code = if exists { rcode::NOERROR } else { rcode::NXDOMAIN };
         self.negative(packet, query, code, payload)
     }
@@ -174,6 +176,11 @@ impl Local {
             || RELAY.contains(&wire) && self.private_relay != PrivateRelay::Forward
             || wire == FIREFOX && self.firefox_canary
     }
+}
+
+/// Whether this is the zone of `::1`, the only reverse zone that begins with a 1.
+fn is_loopback_v6(zone: &[u8]) -> bool {
+    zone.starts_with(b"\x011\x010")
 }
 
 fn txt(text: &str) -> Vec<u8> {

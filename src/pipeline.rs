@@ -324,7 +324,7 @@ impl Pipeline {
     }
 
     /// The answer, and the TTL to show if it is one past its time.
-    async fn resolve(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> (Arc<Entry>, Option<u32>) {
+    async fn resolve(self: &Arc<Self>, snapshot: &Arc<Snapshot>, question: &Question) -> (Arc<Entry>, Option<u32>) {
         let rules = &snapshot.config.cache;
         let second = self.clock.now().seconds();
         let old = self.cache.get(question.key, &question.query);
@@ -341,9 +341,11 @@ impl Pipeline {
         if !old.claim_refresh(second, 30) && !self.upstreams.is_asked(question) {
             return (old, Some(rules.stale_ttl));
         }
-        let fresh = tokio::time::timeout(rules.stale_wait, self.ask(snapshot, question)).await;
+        let (pipeline, snapshot, question) = (self.clone(), snapshot.clone(), question.clone());
+        let asking = tokio::spawn(async move { pipeline.ask(&snapshot, &question).await });
+        let fresh = tokio::time::timeout(rules.stale_wait, asking).await;
         match fresh {
-            Ok(fresh) if !fresh.is_failure() => (fresh, None),
+            Ok(Ok(fresh)) if !fresh.is_failure() => (fresh, None),
             _ => (old, Some(rules.stale_ttl)),
         }
     }
@@ -355,8 +357,8 @@ impl Pipeline {
         let rebinding =
             rebinding.filter(|allow| !allow.iter().any(|name| question.query.name.is_same_or_below(name.as_wire())));
         let guard = rebinding.is_some();
-        let pipeline = self.clone();
-        self.upstreams.shared(question, move |question, result| pipeline.take_over(question, result, ttls, stale_max, guard)).await
+        let take_over = |result| self.take_over(question, result, ttls, stale_max, guard);
+        self.upstreams.shared(question, take_over).await
     }
 
     /// Turns what an upstream said into an entry, and keeps it.

@@ -31,6 +31,9 @@ use crate::upstream::{Settings, Upstreams};
 
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
+/// Looks between two tries to take over what was refused. The file may have
+/// been caught half written, and completed within the same tick of its clock.
+const TRY_AGAIN: u32 = 10;
 /// How long answers under way are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -191,8 +194,12 @@ impl Service {
             }
             Err(error) => {
                 reloads.refused += 1;
-                reloads.problem = Some(error.to_string());
-                tracing::error!("not reloaded, the state before stays in force: {error}");
+                let problem = error.to_string();
+                // Said once, though it is tried again and again.
+                if reloads.problem.as_ref() != Some(&problem) {
+                    tracing::error!("not reloaded, the state before stays in force: {problem}");
+                }
+                reloads.problem = Some(problem);
             }
         }
     }
@@ -318,6 +325,7 @@ async fn watch(service: &Arc<Service>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut stamps = service.stamps();
     let mut look = tokio::time::interval(LOOK);
+    let mut looks = 0u32;
     loop {
         let asked = tokio::select! {
             _ = terminate.recv() => break,
@@ -329,7 +337,9 @@ async fn watch(service: &Arc<Service>) -> std::io::Result<()> {
         // The timer does the same full pass that a signal asks for, so a
         // signal that is lost is repaired a second later.
         let now = service.stamps();
-        if asked || now != stamps {
+        looks = looks.wrapping_add(1);
+        let again = looks % TRY_AGAIN == 0 && service.reloads().problem.is_some();
+        if asked || again || now != stamps {
             let reloading = service.clone();
             // On a thread where waiting for a disk is allowed.
             drop(tokio::task::spawn_blocking(move || reloading.reload()).await);

@@ -211,11 +211,7 @@ impl Connection {
             }
             Err(Verdict::Later(question)) => {
                 let pipeline = pipeline.clone();
-                let back = Back {
-                    answers: answers.clone(),
-                    permits: permits.clone(),
-                    sent: false,
-                };
+                let back = Back { answers: answers.clone(), permits: permits.clone(), sent: false };
                 tokio::spawn(async move {
                     let length = pipeline.answer_later(question, &mut packet, source).await;
                     back.send(framed(&packet[..length])).await;

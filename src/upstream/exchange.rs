@@ -5,7 +5,7 @@
 //! random choice, packets from elsewhere never arrive, and an ICMP refusal is
 //! an error at once and not a time-out.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Failure;
 use super::health::{Server, order};
@@ -45,63 +46,111 @@ pub struct Settings {
 /// counts. A response code that another server may not share (SERVFAIL,
 /// REFUSED and the like) is returned only when no server had a better one.
 pub(super) async fn exchange(servers: &[Arc<Server>], settings: &Settings, query: &Query) -> Result<Vec<u8>, Failure> {
-    let deadline = Instant::now() + settings.deadline;
-    let order = &order(servers, random());
-    if order.is_empty() {
-        return Err(Failure::NoUpstream);
+    let begin = Instant::now();
+    let deadline = begin + settings.deadline;
+    let (id, dice) = random();
+    let order = &order(servers, dice);
+    let Some(best) = order.first() else { return Err(Failure::NoUpstream) };
+
+    // Nearly every question ends here: the best server answers in time.
+    let mut first = pin!(one_try(best, settings, query, id));
+    let first_pause = pause(best, settings).min(settings.deadline);
+    let first_result = timeout_at(begin + first_pause, &mut first).await;
+    if let Ok(Ok(message)) = &first_result
+        && is_good(message)
+    {
+        return first_result.unwrap_or(Err(Failure::Timeout));
     }
-    let start = |index: usize| async move { (index, one_try(&order[index], settings, query, deadline).await) };
+
+    let mut search = Search { spoiled: vec![false; order.len()], failure: Failure::Timeout, poor_answer: None };
+    let mut waiting = first_result.is_err();
+    match first_result {
+        Err(_) => best.timed_out(first_pause),
+        Ok(result) => drop(search.settle(0, result)),
+    }
     let mut tries = FuturesUnordered::new();
-    // Servers that answered badly, or that the network says are not there, are
-    // not asked again; silence (loss) is what further rounds are for.
-    let mut spoiled = vec![false; order.len()];
-    let mut failure = Failure::Timeout;
-    let mut poor_answer = None;
-    tries.push(start(0));
     let mut started = 1;
-    let mut next = pin!(sleep_until(Instant::now() + pause(&order[0], settings)));
+    let mut next = pin!(sleep_until(Instant::now()));
     loop {
-        tokio::select! {
-            Some((index, result)) = tries.next() => {
-                match result {
-                    Ok(message) if is_good(&message) => return Ok(message),
-                    Ok(message) => {
-                        failure = Failure::Refused;
-                        if message[3] & 0x0f == rcode::SERVFAIL {
-                            poor_answer = Some(message);
-                        }
-                    }
-                    Err(reason) if failure != Failure::Refused => failure = reason,
-                    Err(_) => {}
-                }
-                spoiled[index] = true;
-                if spoiled.iter().all(|spoiled| *spoiled) {
-                    return poor_answer.ok_or(failure);
-                }
-                if started < order.len() {
-                    next.as_mut().reset(Instant::now());
-                }
-            },
+        if search.is_over() {
+            return search.result();
+        }
+        let (index, result) = tokio::select! {
+            result = &mut first, if waiting => {
+                waiting = false;
+                (0, result)
+            }
+            Some(settled) = tries.next() => settled,
             () = &mut next => {
                 let now = Instant::now();
                 if now >= deadline {
-                    return poor_answer.ok_or(failure);
+                    return search.result();
                 }
-                let mut candidates = (started..started + order.len()).map(|turn| turn % order.len());
-                let candidate = candidates.find(|index| !spoiled[*index]);
-                let again = match candidate.filter(|_| started < MOST_TRIES) {
+                let again = match search.candidate(started).filter(|_| started < MOST_TRIES) {
                     Some(index) => {
-                        tries.push(start(index));
+                        let server = &order[index];
                         let round = started / order.len();
+                        let pause = (pause(server, settings) * (1 << round.min(3))).min(LONGEST_PAUSE);
+                        let (id, _) = random();
+                        tries.push(async move { (index, judged_try(server, settings, query, id, pause).await) });
                         started += 1;
-                        let pause = pause(&order[index], settings) * (1 << round.min(3));
-                        now + pause.min(LONGEST_PAUSE)
+                        now + pause
                     }
                     None => deadline,
                 };
                 next.as_mut().reset(again.min(deadline));
+                continue;
             }
+        };
+        if let Some(good) = search.settle(index, result) {
+            return Ok(good);
         }
+        if started < order.len() {
+            next.as_mut().reset(Instant::now());
+        }
+    }
+}
+
+/// What is known while servers are asked one after the other.
+struct Search {
+    /// Servers that answered badly, or that the network says are not there,
+    /// are not asked again; silence (loss) is what further rounds are for.
+    spoiled: Vec<bool>,
+    failure: Failure,
+    /// A SERVFAIL, which is passed on if nobody knows better.
+    poor_answer: Option<Vec<u8>>,
+}
+
+impl Search {
+    /// Notes how a try ended; returns the answer if it ends the search.
+    fn settle(&mut self, index: usize, result: Result<Vec<u8>, Failure>) -> Option<Vec<u8>> {
+        self.spoiled[index] = true;
+        match result {
+            Ok(message) if is_good(&message) => return Some(message),
+            Ok(message) => {
+                self.failure = Failure::Refused;
+                if message[3] & 0x0f == rcode::SERVFAIL {
+                    self.poor_answer = Some(message);
+                }
+            }
+            Err(reason) if self.failure != Failure::Refused => self.failure = reason,
+            Err(_) => {}
+        }
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        self.spoiled.iter().all(|spoiled| *spoiled)
+    }
+
+    /// The server whose turn it is.
+    fn candidate(&self, turn: usize) -> Option<usize> {
+        let count = self.spoiled.len();
+        (turn..turn + count).map(|turn| turn % count).find(|index| !self.spoiled[*index])
+    }
+
+    fn result(self) -> Result<Vec<u8>, Failure> {
+        self.poor_answer.ok_or(self.failure)
     }
 }
 
@@ -116,20 +165,27 @@ fn pause(server: &Server, settings: &Settings) -> Duration {
     known.map_or(settings.try_timeout, |known| known.clamp(Duration::from_millis(100), settings.try_timeout * 2))
 }
 
-async fn one_try(server: &Server, settings: &Settings, query: &Query, deadline: Instant) -> Result<Vec<u8>, Failure> {
+/// A try that counts as a time-out of its server after `pause`, though it goes
+/// on: the answer may be late and not lost.
+async fn judged_try(
+    server: &Server,
+    settings: &Settings,
+    query: &Query,
+    id: u16,
+    pause: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let mut work = pin!(one_try(server, settings, query, id));
+    if let Ok(result) = timeout(pause, &mut work).await {
+        return result;
+    }
+    server.timed_out(pause);
+    work.await
+}
+
+async fn one_try(server: &Server, settings: &Settings, query: &Query, id: u16) -> Result<Vec<u8>, Failure> {
     let begin = Instant::now();
     server.sent.fetch_add(1, Relaxed);
-    // A silent server is judged after a while, though its socket stays open
-    // until the deadline: the answer may be late and not lost.
-    let judge = pause(server, settings).min(settings.deadline);
-    let mut work = pin!(over_udp(server, settings, query));
-    let result = match timeout_at((begin + judge).min(deadline), &mut work).await {
-        Ok(result) => result,
-        Err(_) => {
-            server.timed_out(judge);
-            timeout_at(deadline, work).await.unwrap_or(Err(Failure::Timeout))
-        }
-    };
+    let result = over_udp(server, settings, query, id).await;
     match &result {
         Ok(_) => server.good(begin.elapsed()),
         Err(Failure::Network) => server.refused(),
@@ -138,12 +194,15 @@ async fn one_try(server: &Server, settings: &Settings, query: &Query, deadline: 
     result
 }
 
-async fn over_udp(server: &Server, settings: &Settings, query: &Query) -> Result<Vec<u8>, Failure> {
-    let socket = connected(server.address).await.map_err(|_| Failure::Network)?;
+async fn over_udp(server: &Server, settings: &Settings, query: &Query, id: u16) -> Result<Vec<u8>, Failure> {
+    let socket = connected(server.address).map_err(|error| blame(&error))?;
+    let mut question = encode(query, id, Some(settings.payload));
+    // Sent before the socket is given to the event loop, which would first wait
+    // to hear that it can be written to: that a fresh socket can is certain.
+    socket.send(&question).map_err(|_| Failure::Network)?;
+    let socket = UdpSocket::from_std(socket.into()).map_err(|error| blame(&error))?;
     let mut edns = true;
     loop {
-        let question = encode(query, edns.then_some(settings.payload));
-        socket.send(&question).await.map_err(|_| Failure::Network)?;
         let answer = receive(&socket, server, &question, query).await?;
         let flags = u16::from_be_bytes([answer[2], answer[3]]);
         if flags & flag::TC != 0 {
@@ -154,6 +213,8 @@ async fn over_udp(server: &Server, settings: &Settings, query: &Query) -> Result
         let code = (flags & flag::RCODE) as u8;
         if edns && matches!(code, rcode::FORMERR | rcode::NOTIMP) {
             edns = false;
+            question = encode(query, id, None);
+            socket.send(&question).await.map_err(|_| Failure::Network)?;
             continue;
         }
         return Ok(answer);
@@ -200,22 +261,28 @@ async fn over_tcp(address: SocketAddr, question: &[u8], query: &Query) -> Result
     if whole { Ok(message) } else { Err(Failure::Malformed) }
 }
 
-async fn connected(address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
+/// Whose fault it is that there is no socket: that of this host, which has run
+/// out of something, or of the way to the server.
+fn blame(error: &std::io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN) => Failure::OutOfSockets,
+        _ => Failure::Network,
+    }
+}
+
+/// A socket that hears this server only; the kernel chooses a random port.
+fn connected(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    socket.connect(&address.into())?;
     Ok(socket)
 }
 
 /// The question as it goes to an upstream: a random id, RD, the client's CD
 /// and DO, AD to be told about validation (RFC 6840 section 5.7), and no
 /// option of the client's.
-fn encode(query: &Query, payload: Option<u16>) -> Vec<u8> {
+fn encode(query: &Query, id: u16, payload: Option<u16>) -> Vec<u8> {
     let mut message = Vec::with_capacity(query.question_end + 11);
-    message.extend_from_slice(&random().to_be_bytes());
+    message.extend_from_slice(&id.to_be_bytes());
     let flags = flag::RD | flag::AD | query.flags & flag::CD;
     message.extend_from_slice(&flags.to_be_bytes());
     message.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
@@ -232,11 +299,12 @@ fn encode(query: &Query, payload: Option<u16>) -> Vec<u8> {
     message
 }
 
-/// Unpredictable, from the system: an id is half of what protects an answer.
-fn random() -> u16 {
-    let mut bytes = [0; 2];
+/// An unpredictable id, from the system: half of what protects an answer. And,
+/// from the same call, a number to choose servers with.
+fn random() -> (u16, u16) {
+    let mut bytes = [0; 4];
     // The call fails only on systems without a random source; a question with
     // a guessable id would be worse than none.
     getrandom::fill(&mut bytes).expect("the system's random source works");
-    u16::from_ne_bytes(bytes)
+    (u16::from_ne_bytes([bytes[0], bytes[1]]), u16::from_ne_bytes([bytes[2], bytes[3]]))
 }

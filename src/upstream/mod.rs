@@ -10,6 +10,7 @@ mod exchange;
 mod health;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub enum Failure {
     Refused,
     /// What came was no DNS message, or was cut.
     Malformed,
+    /// This host has no descriptor, port or memory left for a socket.
+    OutOfSockets,
     /// No upstream is configured, nor known to the system.
     NoUpstream,
 }
@@ -45,6 +48,7 @@ impl Failure {
         match self {
             Failure::Timeout | Failure::Refused | Failure::NoUpstream => ede::NO_REACHABLE_AUTHORITY,
             Failure::Network | Failure::Malformed => ede::NETWORK_ERROR,
+            Failure::OutOfSockets => ede::NOT_READY,
         }
     }
 
@@ -55,12 +59,21 @@ impl Failure {
             Failure::Network => "the network refused",
             Failure::Refused => "the upstreams refused",
             Failure::Malformed => "an upstream sent a malformed message",
+            Failure::OutOfSockets => "this resolver has no free sockets",
             Failure::NoUpstream => "no upstream is known",
         }
     }
 }
 
 type Flight = watch::Receiver<Option<Arc<Entry>>>;
+
+/// What a question does about the exchange for it.
+enum Role {
+    /// Another one leads it.
+    Join(Flight),
+    /// It leads, and tells the others.
+    Lead(watch::Sender<Option<Arc<Entry>>>),
+}
 
 /// The upstream servers and the exchanges under way. A clone is another handle
 /// to the same.
@@ -109,49 +122,48 @@ impl Upstreams {
     }
 
     /// The answer to a question: joins the exchange that is under way for the
-    /// same one, or starts it. `take_over` turns the message into an entry; it
-    /// runs once for each exchange, also if everybody stopped waiting.
+    /// same one, or leads it. `take_over` turns the message into an entry; it
+    /// runs once for each exchange.
+    ///
+    /// The exchange belongs to the task that leads it. A caller that may stop
+    /// waiting before the end gives it a task of its own.
     pub async fn shared(
         &self,
         question: &Question,
-        take_over: impl FnOnce(&Question, Result<Vec<u8>, Failure>) -> Arc<Entry> + Send + 'static,
+        take_over: impl FnOnce(Result<Vec<u8>, Failure>) -> Arc<Entry>,
     ) -> Arc<Entry> {
-        let mut flight = self.join_or_start(question, take_over);
-        let arrived = flight.wait_for(Option::is_some).await.ok().and_then(|entry| entry.clone());
-        match arrived {
-            // Flights are found by a hash; two names with the same one are as
-            // good as impossible, and must not get each other's answer.
-            Some(entry) if entry.answers(&question.query) => entry,
-            _ => {
-                let failure = Failure::Network;
-                Arc::new(Entry::failure(&question.query, failure.ede(), failure.text(), 0))
+        let sender = match self.join_or_lead(question.key) {
+            Role::Lead(sender) => sender,
+            Role::Join(mut flight) => {
+                let arrived = flight.wait_for(Option::is_some).await.ok().and_then(|entry| entry.clone());
+                // Flights are found by a hash; two names with the same one are
+                // as good as impossible, and must not get each other's answer.
+                let mine = arrived.filter(|entry| entry.answers(&question.query));
+                let lost = || Entry::failure(&question.query, Failure::Network.ede(), Failure::Network.text(), 0);
+                return mine.unwrap_or_else(|| Arc::new(lost()));
             }
-        }
+        };
+        // Landed even if what follows panics: those who joined see a closed
+        // channel and answer SERVFAIL, and the next question starts anew.
+        let landing = Landing { upstreams: self, key: question.key };
+        let (servers, settings) = (self.0.servers.load_full(), self.0.settings.load_full());
+        let result = exchange::exchange(&servers, &settings, &question.query).await;
+        let entry = take_over(result);
+        // In this order: whoever finds no flight finds the answer in memory.
+        drop(landing);
+        sender.send_replace(Some(entry.clone()));
+        entry
     }
 
-    fn join_or_start(
-        &self,
-        question: &Question,
-        take_over: impl FnOnce(&Question, Result<Vec<u8>, Failure>) -> Arc<Entry> + Send + 'static,
-    ) -> Flight {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&question.key) {
-            return flight.clone();
+    fn join_or_lead(&self, key: u64) -> Role {
+        match self.flights().entry(key) {
+            Slot::Occupied(flight) => Role::Join(flight.get().clone()),
+            Slot::Vacant(slot) => {
+                let (sender, flight) = watch::channel(None);
+                slot.insert(flight);
+                Role::Lead(sender)
+            }
         }
-        let (sender, flight) = watch::channel(None);
-        flights.insert(question.key, flight.clone());
-        drop(flights);
-        let (this, question) = (self.clone(), question.clone());
-        tokio::spawn(async move {
-            // Landed even if what follows panics: waiters see a closed channel
-            // and answer SERVFAIL, and the next question starts anew.
-            let _landed = Landing { upstreams: &this, key: question.key };
-            let (servers, settings) = (this.servers(), this.0.settings.load_full());
-            let result = exchange::exchange(&servers, &settings, &question.query).await;
-            let entry = take_over(&question, result);
-            sender.send_replace(Some(entry));
-        });
-        flight
     }
 
     fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Flight>> {

@@ -24,7 +24,7 @@ use signed_list::list::{Builder, ListMeta, Scope};
 use signed_list::name::Name;
 
 /// Limits on, one policy, three categories with an answer of each kind, and an
-/// access list that leaves 192.0.2.0/24 out.
+/// access list that leaves 192.0.2.0/24 out (which no limit counts).
 pub const CONFIG: &str = r#"
 version = 1
 [access]
@@ -32,7 +32,7 @@ allow = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "fc00::/7"]
 [rate_limit]
 per_address = 500
 per_network = 2000
-exempt = ["10.0.0.0/8"]
+exempt = ["10.0.0.0/8", "192.0.2.0/24"]
 [cache]
 size = "4 MiB"
 [category.court]
@@ -92,6 +92,7 @@ impl World {
         let query = Query::parse(question).ok().expect("a good question");
         let ttls = Ttls { min: 0, max: 86_400, max_negative: 3_600 };
         let entry = Entry::from_upstream(message, &query, ttls, NOW.seconds()).expect("a good message");
+        assert!(entry.is_cacheable(), "the message has no time to live");
         self.pipeline.cache.insert(self.pipeline.cache.key(&query), Arc::new(entry));
     }
 
@@ -108,8 +109,7 @@ impl World {
 /// A list file with the names `text(0)` to `text(names - 1)`, all as subtrees.
 pub fn list(names: u64) -> Vec<u8> {
     let categories = CATEGORIES.map(str::to_owned).to_vec();
-    let mut builder =
-        Builder::new(ListMeta { categories, serial: 1, created: 0, key: DigestKey::OPEN, sealed: false });
+    let mut builder = Builder::new(ListMeta { categories, serial: 1, created: 0, key: DigestKey::OPEN, sealed: false });
     let mut suffixes = Suffixes::new();
     for i in 0..names {
         let name = Name::parse(&text(i)).expect("a made-up name");
