@@ -139,7 +139,7 @@ impl Health {
             status: if problems.is_empty() { "ok" } else { "degraded" },
             problems,
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: service.started.elapsed().map_or(0, |age| age.as_secs()),
+            uptime_seconds: service.uptime().as_secs(),
             lists,
         }
     }

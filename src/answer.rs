@@ -35,12 +35,6 @@ impl<'a> Answer<'a> {
         self
     }
 
-    /// Octets written so far.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.at
-    }
-
     /// Appends finished records; `counts` are those of the answer, authority
     /// and additional section they add to. The caller keeps sections in order.
     #[inline]

@@ -61,7 +61,10 @@ struct Hit {
 /// A sentence: the name, the configuration or a list is not usable.
 pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
     let name = Name::parse(&asked.name).map_err(|error| format!("'{}' is not a domain name: {error}", asked.name))?;
-    let snapshot = load(origin)?;
+    let (snapshot, notes) = load(origin)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
     let explanation = judge(&snapshot, &name, asked.client.to_canonical());
     if asked.json {
         println!("{}", serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string())?);
@@ -76,7 +79,11 @@ pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
 /// # Errors
 /// What is wrong, with file and line.
 pub fn check(file: &Path) -> Result<(), String> {
-    let snapshot = load(&Origin::File(file.into()))?;
+    let (snapshot, notes) = load(&Origin::File(file.into()))?;
+    // That a copy would stand in for a spoiled list does not make it good.
+    if !notes.is_empty() {
+        return Err(notes.join("\n"));
+    }
     println!("{} is good.", file.display());
     let config = &snapshot.config;
     println!(
@@ -96,14 +103,11 @@ fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn load(origin: &Origin) -> Result<Snapshot, String> {
+fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
     let config = origin.config().map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
-    let snapshot = service::snapshot(origin, config, 1, &[], &mut notes).map_err(|error| error.to_string())?;
-    for note in notes {
-        eprintln!("note: {note}");
-    }
-    Ok(snapshot)
+    let snapshot = service::snapshot(origin, config, 1, &[], false, &mut notes).map_err(|error| error.to_string())?;
+    Ok((snapshot, notes))
 }
 
 fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
@@ -160,7 +164,7 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
                 (explanation.layer, explanation.category) = (Some(layer), Some(category.name.clone()));
             }
             Verdict::Denied => {
-                say("blocked", "the policy denies it by itself".into());
+                say("blocked", "the policy denies it by itself, and answers as the family layer does".into());
                 explanation.layer = Some("family");
             }
             Verdict::Allowed => {

@@ -13,6 +13,7 @@ use signed_list::list::{Builder, List, ListMeta};
 
 use crate::block::Block;
 use crate::config::{Config, Layer, Rule};
+use crate::entry::{Entry, Target};
 use crate::lists::Loaded;
 use crate::policy::{Categories, InForce, Policies};
 
@@ -158,6 +159,66 @@ impl Filter {
             (None, false, Some(category)) => Verdict::Listed(category),
             (None, false, None) => Verdict::Pass,
         }
+    }
+
+    /// Decides a name for a client.
+    #[inline]
+    pub fn judge(&self, client: Client, wire: &[u8], suffixes: &mut Suffixes) -> Verdict {
+        let listed = self.listed(wire, suffixes);
+        self.decide(client.policy, client.in_force, listed, wire, suffixes)
+    }
+
+    /// What the answer leads to, judged for this client.
+    ///
+    /// The categories that an answer touches are remembered with it for one
+    /// generation of lists, so that a hit costs one comparison; only where one
+    /// of them is in force, or the policy has rules of its own, is the answer
+    /// walked again, name by name.
+    pub fn leads_to(&self, generation: u32, client: Client, decision: Verdict, entry: &Entry) -> Verdict {
+        let touched = match entry.touched(generation) {
+            Some(touched) => touched,
+            None => {
+                let mut touched = 0;
+                let mut suffixes = Suffixes::new();
+                entry.each_target(|target| {
+                    touched |= match target {
+                        Target::Name(name) => self.listed(name.as_wire(), &mut suffixes),
+                        Target::Address(address) => self.listed_address(address),
+                    }
+                });
+                entry.set_touched(generation, touched);
+                touched
+            }
+        };
+        let in_force = client.in_force;
+        let allowed = decision == Verdict::Allowed;
+        let relevant = touched & (in_force.legal | if allowed { 0 } else { in_force.liftable });
+        if relevant == 0 && (allowed || !self.has_own_rules(client.policy)) {
+            return Verdict::Pass;
+        }
+        let mut verdict = Verdict::Pass;
+        let mut suffixes = Suffixes::new();
+        entry.each_target(|target| {
+            if self.block(verdict).is_some() {
+                return;
+            }
+            let found = match target {
+                Target::Name(name) => self.judge(client, name.as_wire(), &mut suffixes),
+                Target::Address(address) => {
+                    let listed = self.listed_address(address);
+                    let listed = listed & (in_force.legal | in_force.liftable);
+                    if listed == 0 { Verdict::Pass } else { Verdict::Listed(listed.trailing_zeros() as usize) }
+                }
+            };
+            // A name that the policy allows may lead where it likes, but not
+            // to what the law lists.
+            verdict = match found {
+                Verdict::Listed(category) if allowed && self.legal() & 1 << category == 0 => verdict,
+                Verdict::Denied if allowed => verdict,
+                found => found,
+            };
+        });
+        verdict
     }
 
     /// Names the lists in which `wire` stands, for `explain`.

@@ -5,6 +5,7 @@
 //! lie in cache lines of their own and are added up when somebody asks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// How a packet ended. Every packet that arrives ends in exactly one of these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,8 +67,8 @@ impl Outcome {
     ];
 }
 
-/// Index of the counter for names that a policy itself denies.
-pub const DENIED: usize = 64;
+/// Counter for names that a policy itself denies.
+pub const DENIED: usize = 128;
 
 /// Counters of one worker.
 #[repr(align(128))]
@@ -113,22 +114,25 @@ impl Shard {
         self.outcomes[outcome as usize].fetch_add(1, Relaxed);
     }
 
-    /// A question was blocked: by a category's index or [`DENIED`].
+    /// A question was blocked: by a category's counter, see
+    /// [`Journal::counters`], or [`DENIED`].
     #[inline]
-    pub fn blocked(&self, category: usize) {
-        self.blocked[category].fetch_add(1, Relaxed);
+    pub fn blocked(&self, counter: usize) {
+        self.blocked[counter].fetch_add(1, Relaxed);
     }
 }
 
 /// All counters.
 pub struct Journal {
     shards: Vec<Shard>,
+    /// Names of all categories that there have been, by their counter.
+    categories: Mutex<Vec<String>>,
 }
 
 impl Journal {
     /// One shard for each worker.
     pub fn new(shards: usize) -> Self {
-        Journal { shards: (0..shards).map(|_| Shard::new()).collect() }
+        Journal { shards: (0..shards).map(|_| Shard::new()).collect(), categories: Mutex::default() }
     }
 
     /// A worker's own shard.
@@ -155,8 +159,25 @@ impl Journal {
         self.sum(|shard| &shard.outcomes[outcome as usize])
     }
 
-    /// Questions blocked by this category.
-    pub fn blocked(&self, category: usize) -> u64 {
-        self.sum(|shard| &shard.blocked[category])
+    /// The counters of these categories. A category keeps its own over reloads,
+    /// wherever it moves in the configuration; after 128 different ones, the
+    /// newer share the last.
+    pub fn counters<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+        let mut known = self.categories.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = |name: &str| {
+            let place = known.iter().position(|known| known == name);
+            place.unwrap_or_else(|| {
+                if known.len() < DENIED {
+                    known.push(name.into());
+                }
+                known.len() - 1
+            })
+        };
+        names.map(counter).collect()
+    }
+
+    /// Questions blocked with this counter.
+    pub fn blocked(&self, counter: usize) -> u64 {
+        self.sum(|shard| &shard.blocked[counter])
     }
 }

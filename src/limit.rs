@@ -73,7 +73,7 @@ impl Limiter {
             return Limited::No;
         }
         let slip = u64::from(rules.slip);
-        if slip > 0 && self.slip.fetch_add(1, Relaxed) % slip == 0 { Limited::Slip } else { Limited::Drop }
+        if slip > 0 && self.slip.fetch_add(1, Relaxed).is_multiple_of(slip) { Limited::Slip } else { Limited::Drop }
     }
 
     /// One bucket: 16 bits of tag, 24 bits of time in ticks, 24 bits of debt.
@@ -87,7 +87,7 @@ impl Limiter {
         let hash = self.hash.hash_one(who);
         let tag = hash >> 48 | 1;
         let base = (hash as usize % SLOTS) & !(WAYS - 1);
-        let time = now / TICK & MASK;
+        let time = (now / TICK) & MASK;
         let cost = (UNIT * (1000 / TICK)).div_ceil(u64::from(rate.max(1)));
         let most = (UNIT * (1000 / TICK) * u64::from(burst.max(1))).min(MASK);
         let ways = &self.slots[base..base + WAYS];

@@ -12,7 +12,6 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use signed_list::digest::Suffixes;
 use signed_list::list::{List, ListError};
@@ -35,6 +34,8 @@ pub struct Loaded {
     pub stamp: Option<Stamp>,
     /// The file was spoiled and this is the copy of an earlier one.
     pub from_last_good: bool,
+    /// It is looked up from its copy in the `last_good` directory.
+    kept: bool,
     /// For each category of the file, its bit in the configuration.
     categories: Vec<Categories>,
 }
@@ -50,6 +51,13 @@ impl Loaded {
             local &= local - 1;
         }
         found
+    }
+
+    /// It is a copy of an earlier file, or has no copy where it should. This is
+    /// tried again at each reload: the disk may be mended, and until then the
+    /// trouble has to be told.
+    pub fn is_makeshift(&self, config: &Config) -> bool {
+        self.from_last_good || config.last_good.is_some() && !self.kept
     }
 
     /// File name without its directory, for messages and metrics.
@@ -76,10 +84,12 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// What tells that a file has changed: time, length and inode.
+/// What tells that a file has changed: time, length and inode. The time is that
+/// of the inode: it moves with every write, also when the tool that wrote sets
+/// the time of the content back, and when the file becomes readable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
-    modified: Option<SystemTime>,
+    changed: (i64, i64),
     length: u64,
     inode: u64,
 }
@@ -89,7 +99,7 @@ impl Stamp {
     pub fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let meta = fs::metadata(path).ok()?;
-        Some(Stamp { modified: meta.modified().ok(), length: meta.len(), inode: meta.ino() })
+        Some(Stamp { changed: (meta.ctime(), meta.ctime_nsec()), length: meta.len(), inode: meta.ino() })
     }
 }
 
@@ -105,7 +115,7 @@ pub enum ListsError {
         source: io::Error,
     },
     /// The file is no list, or not whole.
-    #[error("list {path}: {source}; make it anew with `friendly-blocklist compile`")]
+    #[error("list {path}: {source}")]
     Format {
         /// Its path.
         path: PathBuf,
@@ -129,10 +139,13 @@ pub enum ListsError {
 /// lists of each policy; `notes` gets a sentence for each list that had to be
 /// replaced by its last good copy, or that could not be copied.
 ///
+/// `keep` is for the resolver itself: copies are mapped, and a second program
+/// that writes them could cut one short under its feet.
+///
 /// # Errors
 /// The first list that cannot be used and has no good copy.
-pub fn load(config: &Config, old: &[Arc<Loaded>], notes: &mut Vec<String>) -> Result<Lists, ListsError> {
-    let mut loader = Loader { config, old, notes };
+pub fn load(config: &Config, old: &[Arc<Loaded>], keep: bool, notes: &mut Vec<String>) -> Result<Lists, ListsError> {
+    let mut loader = Loader { config, old, may_keep: keep, notes };
     let lists = config.lists.iter().map(|path| loader.list(path, true)).collect::<Result<_, _>>()?;
     let allow =
         config.policies.iter().map(|policy| policy.allow_lists.iter().map(|path| loader.list(path, false)).collect());
@@ -150,48 +163,53 @@ pub struct Lists {
 struct Loader<'a> {
     config: &'a Config,
     old: &'a [Arc<Loaded>],
+    may_keep: bool,
     notes: &'a mut Vec<String>,
 }
 
 impl Loader<'_> {
     fn list(&mut self, path: &Path, blocks: bool) -> Result<Arc<Loaded>, ListsError> {
         let stamp = Stamp::of(path);
+        let copy = self.config.last_good.as_ref().map(|dir| dir.join(copy_name(path)));
         let same = |loaded: &&Arc<Loaded>| loaded.path == path && loaded.stamp == stamp && stamp.is_some();
-        if let Some(old) = self.old.iter().find(same) {
+        if let Some(old) = self.old.iter().find(same).filter(|old| !old.is_makeshift(self.config)) {
             // The categories may have moved in the configuration.
             if self.categories(path, &old.list, blocks)? == old.categories {
                 return Ok(old.clone());
             }
         }
-        let copy = self.config.last_good.as_ref().map(|dir| dir.join(copy_name(path)));
-        let (list, from_last_good) = match open(path) {
-            Ok(list) => match &copy {
-                Some(copy) => (self.keep(list, path, copy), false),
-                None => (list, false),
-            },
+        // Nothing becomes the last good copy before all of it is known to be good.
+        let whole = |list| Ok((self.categories(path, &list, blocks)?, list));
+        let (categories, list, kept, from_last_good) = match open(path).and_then(whole) {
+            Ok((categories, list)) => {
+                let (list, kept) = match &copy {
+                    Some(copy) if self.may_keep => self.keep(list, path, copy),
+                    _ => (list, false),
+                };
+                (categories, list, kept, false)
+            }
             Err(error) => {
-                let saved = copy.as_ref().and_then(|copy| map(copy).ok());
-                let Some(list) = saved else { return Err(error) };
+                let saved = copy.as_ref().and_then(|copy| map(copy).and_then(whole).ok());
+                let Some((categories, list)) = saved else { return Err(error) };
                 self.notes
                     .push(format!("{error}. The last good copy of it (serial {}) is used instead.", list.serial()));
-                (list, true)
+                (categories, list, true, true)
             }
         };
-        let categories = self.categories(path, &list, blocks)?;
-        Ok(Arc::new(Loaded { list, path: path.into(), stamp, from_last_good, categories }))
+        Ok(Arc::new(Loaded { list, path: path.into(), stamp, from_last_good, kept, categories }))
     }
 
     /// Writes the copy beside its place and renames it: after a crash at any
     /// moment the directory holds the old copy or the new one.
-    fn keep(&mut self, list: List<Bytes>, path: &Path, copy: &Path) -> List<Bytes> {
+    fn keep(&mut self, list: List<Bytes>, path: &Path, copy: &Path) -> (List<Bytes>, bool) {
         let kept = write_copy(list.as_bytes(), copy).map_err(|source| ListsError::Read { path: copy.into(), source });
         match kept.and_then(|()| map(copy)) {
-            Ok(mapped) if mapped.hash() == list.hash() => mapped,
-            Ok(_) => list,
+            Ok(mapped) if mapped.hash() == list.hash() => (mapped, true),
+            Ok(_) => (list, false),
             Err(error) => {
                 self.notes
                     .push(format!("{} is in force, but could not be kept as last good copy: {error}", path.display()));
-                list
+                (list, false)
             }
         }
     }
@@ -214,7 +232,7 @@ pub fn embedded(config: &Config, bytes: Vec<u8>) -> Arc<Loaded> {
     let index = |name: &String| config.categories.iter().position(|category| category.name == *name);
     let categories = list.categories().iter().map(|name| index(name).map_or(0, |index| 1 << index)).collect();
     let path = PathBuf::from("built-in sample");
-    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, categories })
+    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, kept: false, categories })
 }
 
 /// Reads a file that somebody else may write to at any time.

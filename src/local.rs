@@ -36,6 +36,7 @@ const TOP: &[&str] = &["localhost", "test", "invalid", "local", "onion", "alt"];
 /// RFC 6303, 7793, 8375, 9665.
 const ARPA: &[&str] = &[
     "home.arpa",
+    "service.arpa",
     "0.in-addr.arpa",
     "10.in-addr.arpa",
     "127.in-addr.arpa",
@@ -65,15 +66,15 @@ const RELAY: &[&[u8]] = &[b"\x04mask\x06icloud\x03com\x00", b"\x07mask-h2\x06icl
 impl Local {
     /// Prepares the answers that the configuration asks for.
     pub fn new(config: &Config) -> Self {
-        let wire = |text: &str| Name::parse(text).expect("a zone in this file").as_wire().into();
-        let kept = |zone: &Box<[u8]>| !config.local.forward.iter().any(|name| name.as_wire() == &**zone);
+        let wire = |text: &str| Box::<[u8]>::from(Name::parse(text).expect("a zone in this file").as_wire());
+        let kept = |zone: &[u8]| !config.local.forward.iter().any(|name| name.as_wire() == zone);
         let ranges = (16..32).map(|n| format!("{n}.172.in-addr.arpa"));
         let shared = (64..128).map(|n| format!("{n}.100.in-addr.arpa"));
         let arpa = ARPA.iter().map(|zone| wire(zone));
         let arpa = arpa.chain(ranges.chain(shared).map(|zone| wire(&zone)));
         Local {
-            top: TOP.iter().map(|zone| wire(zone)).filter(kept).collect(),
-            arpa: arpa.filter(kept).collect(),
+            top: TOP.iter().map(|zone| wire(zone)).filter(|zone| kept(zone)).collect(),
+            arpa: arpa.filter(|zone| kept(zone)).collect(),
             private_relay: config.local.private_relay,
             firefox_canary: config.local.firefox_canary,
             version: config.local.version.as_deref().map(txt),
@@ -116,6 +117,12 @@ impl Local {
         let tld = query.name.tld();
         if tld == b"\x04arpa\x00" {
             let zone = self.arpa.iter().find(|zone| query.name.is_same_or_below(zone))?;
+            // DS stands above the cut, in `arpa`: only its proof that the zone
+            // is unsigned lets a validating client believe the answers below
+            // (RFC 8375 section 4, item 4; RFC 6303 section 3).
+            if query.qtype == rtype::DS && query.name.as_wire() == &**zone {
+                return None;
+            }
             return Some(self.inside(packet, query, zone, payload));
         }
         let zone = self.top.iter().find(|zone| &***zone == tld)?;

@@ -5,10 +5,11 @@
 //! What needs an upstream comes back as [`Verdict::Later`] and goes through
 //! [`Pipeline::answer_later`]. Every transport uses these two calls.
 
+mod later;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use signed_list::digest::Suffixes;
@@ -17,14 +18,14 @@ use crate::answer::{Answer, ede_option, refuse};
 use crate::cache::Cache;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
-use crate::entry::{Entry, Target, Ttls};
+use crate::entry::{Entry, Ttls};
 use crate::filter::{Client, Filter, Verdict as Decision};
 use crate::journal::{DENIED, Journal, Outcome, Shard, Transport};
 use crate::limit::{Limited, Limiter};
 use crate::local::Local;
 use crate::policy::Policies;
-use crate::query::{Query, Refusal};
-use crate::upstream::{Failure, Upstreams};
+use crate::query::{Query, Question, Refusal};
+use crate::upstream::Upstreams;
 use crate::wire::{class, ede, flag, rcode, rtype};
 
 /// Everything that a reload replaces. A query sees one snapshot from its first
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub filter: Filter,
     /// Names answered here.
     pub local: Local,
+    /// The journal's counter of each category.
+    pub counters: Vec<usize>,
     errors: Errors,
 }
 
@@ -57,6 +60,7 @@ impl Snapshot {
             generation,
             policies: Policies::new(&config),
             local: Local::new(&config),
+            counters: (0..config.categories.len()).collect(),
             filter,
             errors: Errors {
                 prohibited: ede_option(ede::PROHIBITED, ""),
@@ -65,6 +69,10 @@ impl Snapshot {
             },
             config,
         }
+    }
+
+    fn assign_counters(&mut self, journal: &Journal) {
+        self.counters = journal.counters(self.config.categories.iter().map(|category| category.name.as_str()));
     }
 
     fn ttls(&self) -> Ttls {
@@ -110,29 +118,27 @@ pub enum Verdict {
     Later(Box<Question>),
 }
 
-/// A question on its way to an upstream.
-#[derive(Clone)]
-pub struct Question {
-    /// The question.
-    pub query: Query,
-    /// Its key in the cache.
-    pub key: u64,
-}
-
 impl Pipeline {
     /// Joins the stages.
-    pub fn new(snapshot: Snapshot, upstreams: Upstreams, workers: usize) -> Self {
+    pub fn new(mut snapshot: Snapshot, upstreams: Upstreams, workers: usize) -> Self {
         // One shard of counters for each worker, one for everybody else.
-        let shards = workers + 1;
+        let journal = Journal::new(workers + 1);
+        snapshot.assign_counters(&journal);
         Pipeline {
             cache: Cache::new(snapshot.config.cache.size),
             snapshot: ArcSwap::from_pointee(snapshot),
             upstreams,
-            journal: Journal::new(shards),
+            journal,
             clock: Clock,
             limiter: Limiter::new(),
             waiting: AtomicUsize::new(0),
         }
+    }
+
+    /// Puts a snapshot in force, for every question that comes from now on.
+    pub fn replace(&self, mut snapshot: Snapshot) {
+        snapshot.assign_counters(&self.journal);
+        self.snapshot.store(Arc::new(snapshot));
     }
 
     /// The synchronous half. `packet[..length]` is the question; the answer is
@@ -195,12 +201,9 @@ impl Pipeline {
         // 6. The name, before the cache: a name taken down a second ago is not
         //    served from memory, and no cache has to be purged.
         let client = Client::of(&snapshot.policies, source.client);
-        let mut suffixes = Suffixes::new();
-        let wire = query.name.as_wire();
-        let listed = snapshot.filter.listed(wire, &mut suffixes);
-        let decision = snapshot.filter.decide(client.policy, client.in_force, listed, wire, &mut suffixes);
+        let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
-            count_block(shard, decision, Outcome::BlockedName);
+            count_block(snapshot, shard, decision, Outcome::BlockedName);
             return Verdict::Send(block.write(packet, &query, payload));
         }
 
@@ -248,243 +251,14 @@ impl Pipeline {
     ) -> usize {
         let payload = snapshot.config.server.udp_payload_size;
         if entry.leads_on() {
-            let verdict = leads_to(snapshot, client, decision, entry);
+            let verdict = snapshot.filter.leads_to(snapshot.generation, client, decision, entry);
             if let Some(block) = snapshot.filter.block(verdict) {
-                count_block(shard, verdict, Outcome::BlockedTarget);
+                count_block(snapshot, shard, verdict, Outcome::BlockedTarget);
                 return block.write(packet, query, payload);
             }
         }
         shard.ended(outcome);
         entry.write(packet, query, second, stale, limit, payload)
-    }
-
-    /// The asynchronous half: asks an upstream, unless memory has the answer by
-    /// now, and writes the answer over the packet. Never fails: what cannot be
-    /// answered is SERVFAIL with the reason.
-    pub async fn answer_later(
-        self: &Arc<Self>,
-        question: Box<Question>,
-        packet: &mut Vec<u8>,
-        source: Source,
-    ) -> usize {
-        let snapshot = self.snapshot.load_full();
-        let shard = self.journal.shared();
-        let fate = Fate(shard);
-        let length = self.later(shard, snapshot, question, packet, source).await;
-        std::mem::forget(fate);
-        length
-    }
-
-    async fn later(
-        self: &Arc<Self>,
-        shard: &Shard,
-        snapshot: Arc<Snapshot>,
-        question: Box<Question>,
-        packet: &mut Vec<u8>,
-        source: Source,
-    ) -> usize {
-        let payload = snapshot.config.server.udp_payload_size;
-        let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else {
-            shard.ended(Outcome::Overloaded);
-            packet.resize(packet.len() + crate::answer::OPT_ROOM, 0);
-            return short(packet, &question.query, rcode::SERVFAIL, payload, &snapshot.errors.overloaded);
-        };
-        let (entry, stale) = self.resolve(&snapshot, &question).await;
-
-        // The lists may have changed while the upstream was asked: a name that
-        // was listed in between is blocked, as it would be from memory.
-        let snapshot = self.snapshot.load_full();
-        let query = &question.query;
-        let room = if source.transport == Transport::Tcp { usize::from(u16::MAX) } else { 4096 + 64 };
-        let most = limit_of(query, source.transport, payload, room);
-        packet.resize(most.max(packet.len()) + crate::answer::OPT_ROOM, 0);
-        let client = Client::of(&snapshot.policies, source.client);
-        let mut suffixes = Suffixes::new();
-        let wire = query.name.as_wire();
-        let listed = snapshot.filter.listed(wire, &mut suffixes);
-        let decision = snapshot.filter.decide(client.policy, client.in_force, listed, wire, &mut suffixes);
-        if let Some(block) = snapshot.filter.block(decision) {
-            count_block(shard, decision, Outcome::BlockedName);
-            return block.write(packet, query, payload);
-        }
-        let outcome = match (&entry, stale) {
-            (_, Some(_)) => Outcome::Stale,
-            (entry, None) if entry.is_failure() => Outcome::Failed,
-            _ => Outcome::Resolved,
-        };
-        let second = self.clock.now().seconds();
-        self.write(&snapshot, shard, packet, query, client, decision, &entry, stale, second, most, outcome)
-    }
-
-    /// Fetches an answer anew, for nobody in particular.
-    pub async fn refresh(self: &Arc<Self>, question: Box<Question>) {
-        let snapshot = self.snapshot.load_full();
-        let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else { return };
-        drop(self.ask(&snapshot, &question).await);
-    }
-
-    /// The answer, and the TTL to show if it is one past its time.
-    async fn resolve(self: &Arc<Self>, snapshot: &Arc<Snapshot>, question: &Question) -> (Arc<Entry>, Option<u32>) {
-        let rules = &snapshot.config.cache;
-        let second = self.clock.now().seconds();
-        let old = self.cache.get(question.key, &question.query);
-        let old = old.filter(|old| !old.is_failure() && old.expired_for(second) < rules.stale_max);
-        let Some(old) = old else {
-            return (self.ask(snapshot, question).await, None);
-        };
-        if old.remaining(second) > 0 {
-            return (old, None);
-        }
-        // RFC 8767 section 5: try for a while, then show the old answer; the
-        // attempt goes on behind it. While upstreams are known to be down for
-        // this name, only one question in thirty seconds waits for them.
-        if !old.claim_refresh(second, 30) && !self.upstreams.is_asked(question) {
-            return (old, Some(rules.stale_ttl));
-        }
-        let (pipeline, snapshot, question) = (self.clone(), snapshot.clone(), question.clone());
-        let asking = tokio::spawn(async move { pipeline.ask(&snapshot, &question).await });
-        let fresh = tokio::time::timeout(rules.stale_wait, asking).await;
-        match fresh {
-            Ok(Ok(fresh)) if !fresh.is_failure() => (fresh, None),
-            _ => (old, Some(rules.stale_ttl)),
-        }
-    }
-
-    /// Asks upstreams, one question at a time for each key, and remembers.
-    async fn ask(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
-        let (ttls, stale_max) = (snapshot.ttls(), snapshot.config.cache.stale_max);
-        let rebinding = snapshot.config.rebinding.as_deref();
-        let rebinding =
-            rebinding.filter(|allow| !allow.iter().any(|name| question.query.name.is_same_or_below(name.as_wire())));
-        let guard = rebinding.is_some();
-        let take_over = |result| self.take_over(question, result, ttls, stale_max, guard);
-        self.upstreams.shared(question, take_over).await
-    }
-
-    /// Turns what an upstream said into an entry, and keeps it.
-    fn take_over(
-        &self,
-        question: &Question,
-        result: Result<Vec<u8>, Failure>,
-        ttls: Ttls,
-        stale_max: u32,
-        guard: bool,
-    ) -> Arc<Entry> {
-        let second = self.clock.now().seconds();
-        let query = &question.query;
-        let entry = result.and_then(|message| {
-            let message = if guard { crate::rebinding::strip(message, query.question_end) } else { message };
-            Entry::from_upstream(&message, query, ttls, second).map_err(|_| Failure::Malformed)
-        });
-        let entry =
-            Arc::new(entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second)));
-        // A failure never pushes an answer out that could still be shown stale.
-        let of_use = |old: &Entry| !old.is_failure() && old.expired_for(second) < stale_max;
-        let keep = !entry.is_failure() || !self.cache.get(question.key, query).is_some_and(|old| of_use(&old));
-        if entry.is_cacheable() && keep {
-            self.cache.insert(question.key, entry.clone());
-        }
-        entry
-    }
-
-    /// Questions that wait for an upstream now.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Relaxed)
-    }
-
-    /// Waits until no question waits, at most for `patience`.
-    pub async fn drain(&self, patience: Duration) {
-        let end = tokio::time::Instant::now() + patience;
-        while self.waiting() > 0 && tokio::time::Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// What the answer leads to, judged for this client.
-///
-/// The categories that an answer touches are remembered with it for one
-/// generation of lists, so that a hit costs one comparison; only where one
-/// of them is in force, or the policy has rules of its own, is the answer
-/// walked again, name by name.
-fn leads_to(snapshot: &Snapshot, client: Client, decision: Decision, entry: &Entry) -> Decision {
-    let filter = &snapshot.filter;
-    let touched = match entry.touched(snapshot.generation) {
-        Some(touched) => touched,
-        None => {
-            let mut touched = 0;
-            let mut suffixes = Suffixes::new();
-            entry.each_target(|target| {
-                touched |= match target {
-                    Target::Name(name) => filter.listed(name.as_wire(), &mut suffixes),
-                    Target::Address(address) => filter.listed_address(address),
-                }
-            });
-            entry.set_touched(snapshot.generation, touched);
-            touched
-        }
-    };
-    let in_force = client.in_force;
-    let allowed = decision == Decision::Allowed;
-    let relevant = touched & (in_force.legal | if allowed { 0 } else { in_force.liftable });
-    if relevant == 0 && (allowed || !filter.has_own_rules(client.policy)) {
-        return Decision::Pass;
-    }
-    let mut verdict = Decision::Pass;
-    let mut suffixes = Suffixes::new();
-    entry.each_target(|target| {
-        if filter.block(verdict).is_some() {
-            return;
-        }
-        let found = match target {
-            Target::Name(name) => {
-                let wire = name.as_wire();
-                let listed = filter.listed(wire, &mut suffixes);
-                filter.decide(client.policy, in_force, listed, wire, &mut suffixes)
-            }
-            Target::Address(address) => {
-                let listed = filter.listed_address(address);
-                let listed = listed & (in_force.legal | in_force.liftable);
-                if listed == 0 { Decision::Pass } else { Decision::Listed(listed.trailing_zeros() as usize) }
-            }
-        };
-        // A name that the policy allows may lead where it likes, but not
-        // to what the law lists.
-        verdict = match found {
-            Decision::Listed(category) if allowed && filter.legal() & 1 << category == 0 => verdict,
-            Decision::Denied if allowed => verdict,
-            found => found,
-        };
-    });
-    verdict
-}
-
-/// Counts a question that is lost on its way, by a fault of ours or at the end
-/// of the process: every packet has an outcome.
-struct Fate<'a>(&'a Shard);
-
-impl Drop for Fate<'_> {
-    fn drop(&mut self) {
-        self.0.ended(Outcome::Fault);
-    }
-}
-
-/// A place among the questions that may wait at once.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        if waiting.fetch_add(1, Relaxed) >= most {
-            waiting.fetch_sub(1, Relaxed);
-            return None;
-        }
-        Some(Place(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -501,9 +275,9 @@ fn limit_of(query: &Query, transport: Transport, payload: u16, room: usize) -> u
 }
 
 #[inline]
-fn count_block(shard: &Shard, decision: Decision, outcome: Outcome) {
+fn count_block(snapshot: &Snapshot, shard: &Shard, decision: Decision, outcome: Outcome) {
     shard.ended(outcome);
-    shard.blocked(if let Decision::Listed(category) = decision { category } else { DENIED });
+    shard.blocked(if let Decision::Listed(category) = decision { snapshot.counters[category] } else { DENIED });
 }
 
 /// An answer without records.

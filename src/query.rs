@@ -132,6 +132,15 @@ impl Query {
     }
 }
 
+/// A question on its way to an upstream.
+#[derive(Clone)]
+pub struct Question {
+    /// The question.
+    pub query: Query,
+    /// Its key in the cache, and among the exchanges under way.
+    pub key: u64,
+}
+
 /// The options of an OPT record fill it exactly.
 fn check_options(mut options: &[u8]) -> Result<(), Malformed> {
     while !options.is_empty() {

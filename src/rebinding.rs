@@ -7,8 +7,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::entry::{Target, targets};
-use crate::wire::{self, Malformed, Record, Section, WireName, put_u16, rtype};
+use crate::answer::soa;
+use crate::entry::Target;
+use crate::wire::{self, Malformed, Record, Section, WireName, flag, put_u16, rtype};
+
+/// Seconds for which an answer is kept that had private addresses only.
+const EMPTIED_TTL: u32 = 60;
 
 /// Whether an address belongs to the host or to a network behind a router
 /// (RFC 1122, 1918, 3927, 4193, 4291, 6598).
@@ -28,16 +32,18 @@ fn private_v4(ip: Ipv4Addr) -> bool {
     a == 0 || ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
 }
 
-/// The message without the records that hold a private address, or with
-/// private address hints. A malformed message comes back as it is: it is
-/// refused a step later.
+/// The message without the records of its answer and additional sections that
+/// hold a private address or a private address hint.
+///
+/// A message that holds one and cannot be written anew comes back empty, which
+/// no later step takes for an answer: a broken record in it must not save the
+/// private one.
 pub fn strip(message: Vec<u8>, question_end: usize) -> Vec<u8> {
-    let mut found = false;
-    let look = |target: Target<'_>| found |= matches!(target, Target::Address(ip) if is_private(ip));
-    if targets(&message, question_end, look).is_err() || !found {
+    let mut records = wire::records(&message, question_end);
+    if !records.any(|record| record.is_ok_and(|record| is_private_record(&message, &record))) {
         return message;
     }
-    rebuild(&message, question_end).unwrap_or(message)
+    rebuild(&message, question_end).unwrap_or_default()
 }
 
 /// Writes the message anew without the private records. Names are written out
@@ -46,9 +52,18 @@ pub fn strip(message: Vec<u8>, question_end: usize) -> Vec<u8> {
 fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
     let mut out = message[..question_end].to_vec();
     let mut counts = [0u16; 3];
+    let stays = |record: &Record| !is_private_record(message, record);
+    let keeps_answer =
+        |record: &Record| record.section == Section::Answer && stays(record) || record.rtype == rtype::SOA;
+    if !wire::records(message, question_end).flatten().any(|record| keeps_answer(&record)) {
+        // Nothing is left: without an SOA it could not be kept, and every
+        // question would go to an upstream again.
+        out.extend_from_slice(&soa(EMPTIED_TTL));
+        counts[1] += 1;
+    }
     for record in wire::records(message, question_end) {
         let record = record?;
-        if is_private_record(message, &record) {
+        if !stays(&record) {
             continue;
         }
         counts[record.section as usize] += 1;
@@ -63,6 +78,8 @@ fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
     for (at, count) in [6, 8, 10].into_iter().zip(counts) {
         put_u16(&mut out, at, count);
     }
+    // AD would say that this is what the zone holds (RFC 4035 section 3.2.3).
+    out[3] &= !(flag::AD as u8);
     Ok(out)
 }
 

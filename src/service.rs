@@ -5,6 +5,7 @@
 //! is bound, sockets are bound before privileges are dropped, and only then are
 //! questions taken. So a resolver that answers, filters.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,9 +18,10 @@ use signed_list::list::{Builder, ListMeta, Scope};
 use signed_list::name::Name;
 use socket2::Socket;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
+use crate::clock::{Clock, Now};
 use crate::config::{Config, ConfigError};
 use crate::filter::Filter;
 use crate::lists::{self, ListsError, Loaded, Stamp};
@@ -31,8 +33,9 @@ use crate::upstream::{Settings, Upstreams};
 
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks between two tries to take over what was refused. The file may have
-/// been caught half written, and completed within the same tick of its clock.
+/// Looks between two tries to take over what was refused, or to do without a
+/// substitute. The file may have been caught half written, and completed within
+/// the same tick of its clock; the disk may have room again.
 const TRY_AGAIN: u32 = 10;
 /// How long answers under way are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -94,7 +97,7 @@ impl Origin {
     }
 }
 
-/// Loads everything that a snapshot needs.
+/// Loads everything that a snapshot needs; `keep` is that of [`lists::load`].
 ///
 /// # Errors
 /// The first list that cannot be used.
@@ -103,9 +106,10 @@ pub fn snapshot(
     config: Config,
     generation: u32,
     old: &[Arc<Loaded>],
+    keep: bool,
     notes: &mut Vec<String>,
 ) -> Result<Snapshot, ListsError> {
-    let mut loaded = lists::load(&config, old, notes)?;
+    let mut loaded = lists::load(&config, old, keep, notes)?;
     if matches!(origin, Origin::BuiltIn) {
         loaded.lists.push(lists::embedded(&config, sample_list()));
     }
@@ -160,8 +164,15 @@ pub struct Service {
     pub connections: Arc<Connections>,
     /// How reloads went.
     pub reloads: Mutex<Reloads>,
-    /// When it all began.
+    /// When it all began, by the wall clock.
     pub started: SystemTime,
+    /// The same by the clock that does not jump.
+    began: Now,
+    /// The configuration of the start, for what only a start can change.
+    first: Arc<Config>,
+    /// The configuration that was read last, in force or not: its files are
+    /// the ones that have to change before it can be.
+    wanted: Mutex<Arc<Config>>,
     origin: Origin,
     pulse: Arc<Pulse>,
 }
@@ -170,6 +181,11 @@ impl Service {
     /// Whether it takes questions.
     pub fn is_ready(&self) -> bool {
         !self.pulse.stop.load(Relaxed)
+    }
+
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        Duration::from_millis(self.pipeline.clock.now().0.saturating_sub(self.began.0))
     }
 
     /// How reloads went.
@@ -207,20 +223,19 @@ impl Service {
     fn try_reload(&self, notes: &mut Vec<String>) -> Result<(), StartError> {
         let old = self.pipeline.snapshot.load_full();
         let config = self.origin.config()?;
-        if config.server.listen != old.config.server.listen
-            || config.server.workers != old.config.server.workers
-            || config.admin != old.config.admin
-            || config.server.user != old.config.server.user
-            || config.log != old.config.log
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+        let (now, first) = (&config.server, &self.first.server);
+        if (&now.listen, now.workers, &now.user) != (&first.listen, first.workers, &first.user)
+            || (config.admin, &config.log) != (self.first.admin, &self.first.log)
         {
             notes.push("a changed listen, workers, user, admin or log setting takes effect at the next start".into());
         }
         let loaded: Vec<_> = old.filter.every_list().cloned().collect();
-        let new = snapshot(&self.origin, config, old.generation + 1, &loaded, notes)?;
+        let new = snapshot(&self.origin, config, old.generation + 1, &loaded, true, notes)?;
         self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
         let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
-        self.pipeline.snapshot.store(Arc::new(new));
+        self.pipeline.replace(new);
         if rules_changed {
             // Answers in memory were made by the old rules.
             self.pipeline.cache.clear();
@@ -238,21 +253,32 @@ impl Service {
         if words.is_empty() { "none".into() } else { words.join(", ") }
     }
 
-    /// What a change of would need a reload.
-    fn stamps(&self) -> Vec<Option<Stamp>> {
+    /// Whether something older, or without its copy, is in force for want of
+    /// what should be.
+    fn is_makeshift(&self) -> bool {
         let snapshot = self.pipeline.snapshot.load();
-        let config = &snapshot.config;
-        let mut files: Vec<&Path> = Vec::new();
-        if let Origin::File(path) = &self.origin {
-            files.push(path);
-        }
-        files.extend(config.lists.iter().map(PathBuf::as_path));
-        files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
-        if config.upstream.servers.is_empty() {
-            files.push(Path::new("/etc/resolv.conf"));
-        }
-        files.into_iter().map(Stamp::of).collect()
+        self.reloads().problem.is_some() || snapshot.filter.every_list().any(|list| list.is_makeshift(&snapshot.config))
     }
+
+    fn stamps(&self) -> Stamps {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        stamps(&self.origin, &wanted)
+    }
+}
+
+type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// The files whose change asks for a reload, as they are now.
+fn stamps(origin: &Origin, config: &Config) -> Stamps {
+    let mut files: Vec<&Path> = config.lists.iter().map(PathBuf::as_path).collect();
+    if let Origin::File(path) = origin {
+        files.push(path);
+    }
+    files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
+    if config.upstream.servers.is_empty() {
+        files.push(Path::new("/etc/resolv.conf"));
+    }
+    files.into_iter().map(|file| (file.to_owned(), Stamp::of(file))).collect()
 }
 
 /// Runs the resolver until it is told to stop.
@@ -262,13 +288,25 @@ impl Service {
 pub fn run(origin: Origin) -> Result<(), StartError> {
     let config = origin.config()?;
     crate::log::start(&config.log);
-    let mut notes = Vec::new();
-    let first = snapshot(&origin, config, 1, &[], &mut notes)?;
-    let config = first.config.clone();
     let per_address = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(per_address.min(4))
+        .thread_name("async")
+        .enable_all()
+        .build()?;
+    // Before the lists, which may take a while: a SIGHUP that nobody waits for
+    // ends a process.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new()?
+    };
+    let stamps = stamps(&origin, &config);
+    let mut notes = Vec::new();
+    let first = snapshot(&origin, config, 1, &[], true, &mut notes)?;
+    let config = first.config.clone();
 
     let sockets = bind(&config, per_address, &mut notes)?;
     let descriptors = raise_descriptors();
@@ -276,11 +314,6 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         become_user(user)?;
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(per_address.min(4))
-        .thread_name("async")
-        .enable_all()
-        .build()?;
     let upstreams = Upstreams::new(&upstream_addresses(&config, &mut notes), settings(&config));
     for note in &notes {
         tracing::warn!("{note}");
@@ -292,6 +325,9 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         connections: Arc::new(Connections::within(descriptors / 2)),
         reloads: Mutex::new(Reloads { notes, ..Reloads::default() }),
         started: SystemTime::now(),
+        began: Clock.now(),
+        first: config.clone(),
+        wanted: Mutex::new(config.clone()),
         origin,
         pulse: pulse.clone(),
     });
@@ -305,7 +341,8 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
             tokio::spawn(admin::serve(TcpListener::from_std(listener.into())?, service.clone()));
         }
         announce(&service, &config);
-        watch(&service).await
+        watch(&service, signals, stamps).await;
+        Ok::<(), std::io::Error>(())
     })?;
 
     // Questions that have arrived are answered, new ones are not taken.
@@ -318,39 +355,64 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Waits for signals and changes until it is time to stop.
-async fn watch(service: &Arc<Service>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut stamps = service.stamps();
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Waits for signals and changes until it is time to stop. `seen` is how the
+/// files were before they were read.
+async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
+    let beating = service.clone();
+    tokio::spawn(async move {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            beating.pulse.beat(beating.pipeline.clock.now().0);
+        }
+    });
     let mut look = tokio::time::interval(LOOK);
     let mut looks = 0u32;
     loop {
         let asked = tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => true,
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => true,
             _ = look.tick() => false,
         };
-        service.pulse.beat(service.pipeline.clock.now().0);
         // The timer does the same full pass that a signal asks for, so a
         // signal that is lost is repaired a second later.
         let now = service.stamps();
         looks = looks.wrapping_add(1);
-        let again = looks % TRY_AGAIN == 0 && service.reloads().problem.is_some();
-        if asked || again || now != stamps {
+        let again = looks % TRY_AGAIN == 0 && service.is_makeshift();
+        if asked || again || now != seen {
             let reloading = service.clone();
-            // On a thread where waiting for a disk is allowed.
-            drop(tokio::task::spawn_blocking(move || reloading.reload()).await);
-            // The configuration may name other files now. A file that changed
+            // On a thread where waiting for a disk is allowed, and not waited
+            // for at the end: a disk that hangs must not hold up a stop.
+            tokio::select! {
+                _ = tokio::task::spawn_blocking(move || reloading.reload()) => {}
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+            }
+            // The configuration may name other files now. One that changed
             // while it was read has another stamp than `now` had and is read
             // again at the next look.
-            stamps = if service.stamps().len() == now.len() { now } else { service.stamps() };
+            seen = service.stamps();
+            seen.iter_mut().for_each(|(file, stamp)| *stamp = now.get(file).copied().unwrap_or(*stamp));
         }
     }
     tracing::info!("stopping");
-    Ok(())
 }
 
 struct Sockets {
@@ -363,9 +425,9 @@ fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<
     let mut sockets = Sockets { udp: Vec::new(), tcp: Vec::new(), admin: None };
     let failed = |address, transport, source: std::io::Error| {
         let advice = match source.kind() {
-            std::io::ErrorKind::AddrInUse => "another program has this address; stop it or change [server] listen",
+            std::io::ErrorKind::AddrInUse => "another program has this address; stop it or change the 'listen' setting",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-            _ => "check [server] listen",
+            _ => "check the 'listen' setting",
         };
         StartError::Bind { address, transport, source, advice }
     };

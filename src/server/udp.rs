@@ -22,7 +22,7 @@ use crate::pipeline::{Pipeline, Source, Verdict};
 
 /// How often an idle worker looks up from its socket, to let go of a replaced
 /// list and to notice the end.
-const LOOK_UP: Duration = Duration::from_secs(1);
+const LOOK_UP: Duration = Duration::from_millis(200);
 /// A process that stood still for longer answers nothing that waited: the
 /// clients have given up (they try again after 5 seconds), and an hour's
 /// backlog after a suspend would only be in the way.

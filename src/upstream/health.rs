@@ -110,7 +110,7 @@ pub(super) fn order(servers: &[Arc<Server>], dice: u16) -> Vec<Arc<Server>> {
     let mut order = servers.to_vec();
     order.sort_by_cached_key(|server| (!server.is_healthy(), server.round_trip().unwrap_or(Duration::ZERO)));
     let healthy = order.iter().filter(|server| server.is_healthy()).count();
-    if healthy > 1 && dice % 16 == 0 {
+    if healthy > 1 && dice.is_multiple_of(16) {
         order.swap(0, 1 + usize::from(dice / 16) % (healthy - 1));
     }
     order

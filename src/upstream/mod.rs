@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::entry::Entry;
-use crate::pipeline::Question;
+use crate::query::Question;
 use crate::wire::ede;
 
 pub use exchange::Settings;

@@ -1,0 +1,199 @@
+//! The asynchronous half of the pipeline: what needs an upstream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use signed_list::digest::Suffixes;
+
+use super::{Pipeline, Snapshot, Source, count_block, limit_of, short};
+use crate::answer::OPT_ROOM;
+use crate::entry::{Entry, Ttls};
+use crate::filter::Client;
+use crate::journal::{Outcome, Shard, Transport};
+use crate::query::Question;
+use crate::rebinding;
+use crate::server::batch::BUFFER;
+use crate::upstream::Failure;
+use crate::wire::rcode;
+
+impl Pipeline {
+    /// The asynchronous half: asks an upstream, unless memory has the answer by
+    /// now, and writes the answer over the packet. Never fails: what cannot be
+    /// answered is SERVFAIL with the reason.
+    pub async fn answer_later(
+        self: &Arc<Self>,
+        question: Box<Question>,
+        packet: &mut Vec<u8>,
+        source: Source,
+    ) -> usize {
+        let snapshot = self.snapshot.load_full();
+        let shard = self.journal.shared();
+        let fate = Fate(shard);
+        let length = self.later(shard, snapshot, question, packet, source).await;
+        std::mem::forget(fate);
+        length
+    }
+
+    async fn later(
+        self: &Arc<Self>,
+        shard: &Shard,
+        snapshot: Arc<Snapshot>,
+        question: Box<Question>,
+        packet: &mut Vec<u8>,
+        source: Source,
+    ) -> usize {
+        let payload = snapshot.config.server.udp_payload_size;
+        let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else {
+            shard.ended(Outcome::Overloaded);
+            packet.resize(packet.len() + OPT_ROOM, 0);
+            return short(packet, &question.query, rcode::SERVFAIL, payload, &snapshot.errors.overloaded);
+        };
+        let (entry, stale) = self.resolve(&snapshot, &question).await;
+
+        // The lists may have changed while the upstream was asked: a name that
+        // was listed in between is blocked, as it would be from memory.
+        let snapshot = self.snapshot.load_full();
+        let query = &question.query;
+        let room = if source.transport == Transport::Tcp { usize::from(u16::MAX) } else { BUFFER };
+        let most = limit_of(query, source.transport, payload, room);
+        packet.resize(most.max(packet.len()) + OPT_ROOM, 0);
+        let client = Client::of(&snapshot.policies, source.client);
+        let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
+        if let Some(block) = snapshot.filter.block(decision) {
+            count_block(&snapshot, shard, decision, Outcome::BlockedName);
+            return block.write(packet, query, payload);
+        }
+        let outcome = match (&entry, stale) {
+            (_, Some(_)) => Outcome::Stale,
+            (entry, None) if entry.is_failure() => Outcome::Failed,
+            _ => Outcome::Resolved,
+        };
+        let second = self.clock.now().seconds();
+        self.write(&snapshot, shard, packet, query, client, decision, &entry, stale, second, most, outcome)
+    }
+
+    /// Fetches an answer anew, for nobody in particular.
+    pub async fn refresh(self: &Arc<Self>, question: Box<Question>) {
+        let snapshot = self.snapshot.load_full();
+        let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else { return };
+        drop(self.ask(&snapshot, &question).await);
+    }
+
+    /// The answer, and the TTL to show if it is one past its time.
+    async fn resolve(self: &Arc<Self>, snapshot: &Arc<Snapshot>, question: &Question) -> (Arc<Entry>, Option<u32>) {
+        let rules = &snapshot.config.cache;
+        let second = self.clock.now().seconds();
+        let old = self.cache.get(question.key, &question.query);
+        let old = old.filter(|old| !old.is_failure() && old.expired_for(second) < rules.stale_max);
+        let Some(old) = old else {
+            return (self.ask(snapshot, question).await, None);
+        };
+        if old.remaining(second) > 0 {
+            return (old, None);
+        }
+        // RFC 8767 section 5: try for a while, then show the old answer; the
+        // attempt goes on behind it. While upstreams are known to be down for
+        // this name, only one question in thirty seconds waits for them.
+        if !old.claim_refresh(second, 30) && !self.upstreams.is_asked(question) {
+            return (old, Some(rules.stale_ttl));
+        }
+        let (pipeline, snapshot, question) = (self.clone(), snapshot.clone(), question.clone());
+        let asking = tokio::spawn(async move { pipeline.ask(&snapshot, &question).await });
+        let fresh = tokio::time::timeout(rules.stale_wait, asking).await;
+        match fresh {
+            Ok(Ok(fresh)) if !fresh.is_failure() => (fresh, None),
+            _ => (old, Some(rules.stale_ttl)),
+        }
+    }
+
+    /// Asks upstreams, one question at a time for each key, and remembers.
+    async fn ask(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
+        let (ttls, stale_max) = (snapshot.ttls(), snapshot.config.cache.stale_max);
+        let rebinding = snapshot.config.rebinding.as_deref();
+        let rebinding =
+            rebinding.filter(|allow| !allow.iter().any(|name| question.query.name.is_same_or_below(name.as_wire())));
+        let guard = rebinding.is_some();
+        let take_over = |result| self.take_over(question, result, ttls, stale_max, guard);
+        self.upstreams.shared(question, take_over).await
+    }
+
+    /// Turns what an upstream said into an entry, and keeps it.
+    fn take_over(
+        &self,
+        question: &Question,
+        result: Result<Vec<u8>, Failure>,
+        ttls: Ttls,
+        stale_max: u32,
+        guard: bool,
+    ) -> Arc<Entry> {
+        let second = self.clock.now().seconds();
+        let query = &question.query;
+        let entry = result.and_then(|message| {
+            let message = if guard { rebinding::strip(message, query.question_end) } else { message };
+            Entry::from_upstream(&message, query, ttls, second).map_err(|_| Failure::Malformed)
+        });
+        let entry =
+            Arc::new(entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second)));
+        // A failure never pushes an answer out that could still be shown stale.
+        let of_use = |old: &Entry| !old.is_failure() && old.expired_for(second) < stale_max;
+        let keep = !entry.is_failure() || !self.cache.get(question.key, query).is_some_and(|old| of_use(&old));
+        if entry.is_cacheable() && keep {
+            self.cache.insert(question.key, entry.clone());
+        }
+        entry
+    }
+
+    /// Questions that wait for an upstream now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Waits until every packet that arrived has ended, at most for `patience`.
+    pub async fn drain(&self, patience: Duration) {
+        let pause = Duration::from_millis(20);
+        let end = tokio::time::Instant::now() + patience;
+        // What has ended is read first: a packet in between only makes us wait
+        // longer. Counting those that wait would miss the ones whose task has
+        // not begun.
+        let is_settled = || {
+            let ended: u64 = Outcome::ALL.iter().map(|(outcome, _)| self.journal.ended(*outcome)).sum();
+            let received: u64 = Transport::ALL.iter().map(|(transport, _)| self.journal.received(*transport)).sum();
+            ended >= received
+        };
+        while !is_settled() && tokio::time::Instant::now() < end {
+            tokio::time::sleep(pause).await;
+        }
+        // The last answers are on their way to the writers of their connections.
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Counts a question that is lost on its way, by a fault of ours or at the end
+/// of the process: every packet has an outcome.
+struct Fate<'a>(&'a Shard);
+
+impl Drop for Fate<'_> {
+    fn drop(&mut self) {
+        self.0.ended(Outcome::Fault);
+    }
+}
+
+/// A place among the questions that may wait at once.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        if waiting.fetch_add(1, Relaxed) >= most {
+            waiting.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Place(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
