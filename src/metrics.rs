@@ -31,7 +31,8 @@ pub fn render(service: &Service) -> String {
     let ended = Outcome::ALL.map(|(outcome, label)| (label, journal.ended(outcome)));
     page.counter("outcomes_total", "How packets ended; each ends once.", "outcome", ended);
     let categories = snapshot.config.categories.iter().enumerate();
-    let blocked = categories.map(|(index, category)| (category.name.as_str(), journal.blocked(snapshot.counters[index])));
+    let blocked =
+        categories.map(|(index, category)| (category.name.as_str(), journal.blocked(snapshot.counters[index])));
     let denied = [("policy-deny", journal.blocked(DENIED))];
     page.counter("blocked_total", "Questions blocked, by category.", "category", blocked.chain(denied));
     page.gauge("waiting_queries", "Questions that wait for an upstream.", "", [("", pipeline.waiting() as u64)]);

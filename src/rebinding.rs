@@ -21,7 +21,14 @@ pub fn is_private(address: IpAddr) -> bool {
         IpAddr::V4(ip) => private_v4(ip),
         IpAddr::V6(ip) => {
             let first = ip.segments()[0];
-            let mapped = ip.to_ipv4_mapped().is_some_and(private_v4);
+            // IPv4 inside IPv6: mapped, compatible, NAT64 (RFC 6052), 6to4.
+            let octets = ip.octets();
+            let inner = |at: usize| Ipv4Addr::new(octets[at], octets[at + 1], octets[at + 2], octets[at + 3]);
+            let mapped = match ip.segments() {
+                [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => private_v4(inner(12)),
+                [0x2002, ..] => private_v4(inner(2)),
+                _ => false,
+            };
             mapped || ip.is_unspecified() || ip.is_loopback() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
         }
     }

@@ -395,7 +395,7 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
         // signal that is lost is repaired a second later.
         let now = service.stamps();
         looks = looks.wrapping_add(1);
-        let again = looks % TRY_AGAIN == 0 && service.is_makeshift();
+        let again = looks.is_multiple_of(TRY_AGAIN) && service.is_makeshift();
         if asked || again || now != seen {
             let reloading = service.clone();
             // On a thread where waiting for a disk is allowed, and not waited

@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Failure;
 use super::health::{Server, order};
-use crate::entry::is_answer_to;
+use crate::entry::{is_answer_to, targets};
 use crate::query::Query;
-use crate::wire::{HEADER, flag, put_u16, rcode, rtype};
+use crate::wire::{HEADER, Record, flag, put_u16, rcode, records, rtype};
 
 /// Tries for one question at most, all servers together.
 const MOST_TRIES: usize = 10;
@@ -57,7 +57,7 @@ pub(super) async fn exchange(servers: &[Arc<Server>], settings: &Settings, query
     let first_pause = pause(best, settings).min(settings.deadline);
     let first_result = timeout_at(begin + first_pause, &mut first).await;
     if let Ok(Ok(message)) = &first_result
-        && is_good(message)
+        && is_good(message, query)
     {
         return first_result.unwrap_or(Err(Failure::Timeout));
     }
@@ -66,7 +66,7 @@ pub(super) async fn exchange(servers: &[Arc<Server>], settings: &Settings, query
     let mut waiting = first_result.is_err();
     match first_result {
         Err(_) => best.timed_out(first_pause),
-        Ok(result) => drop(search.settle(0, result)),
+        Ok(result) => drop(search.settle(0, query, result)),
     }
     let mut tries = FuturesUnordered::new();
     let mut started = 1;
@@ -102,7 +102,7 @@ pub(super) async fn exchange(servers: &[Arc<Server>], settings: &Settings, query
                 continue;
             }
         };
-        if let Some(good) = search.settle(index, result) {
+        if let Some(good) = search.settle(index, query, result) {
             return Ok(good);
         }
         if started < order.len() {
@@ -123,10 +123,10 @@ struct Search {
 
 impl Search {
     /// Notes how a try ended; returns the answer if it ends the search.
-    fn settle(&mut self, index: usize, result: Result<Vec<u8>, Failure>) -> Option<Vec<u8>> {
+    fn settle(&mut self, index: usize, query: &Query, result: Result<Vec<u8>, Failure>) -> Option<Vec<u8>> {
         self.spoiled[index] = true;
         match result {
-            Ok(message) if is_good(&message) => return Some(message),
+            Ok(message) if is_good(&message, query) => return Some(message),
             Ok(message) => {
                 self.failure = Failure::Refused;
                 if message[3] & 0x0f == rcode::SERVFAIL {
@@ -155,9 +155,21 @@ impl Search {
 }
 
 /// An answer that ends the search: data, or the certainty that there is none.
-fn is_good(message: &[u8]) -> bool {
+/// The upper bits of the code stand in the OPT record (BADVERS, say).
+fn is_good(message: &[u8], query: &Query) -> bool {
     const YXDOMAIN: u8 = 6;
+    let upper = |record: &Record| record.rtype == rtype::OPT && record.ttl >> 24 != 0;
     matches!(message[3] & 0x0f, rcode::NOERROR | rcode::NXDOMAIN | YXDOMAIN)
+        && !records(message, query.question_end).flatten().any(|record| upper(&record))
+}
+
+/// Whether all of a message can be read. Found out here and not when it is
+/// taken over, so that another server is asked instead.
+fn is_whole(message: &[u8], query: &Query) -> bool {
+    // A bare header refuses, and that is all that it says.
+    message.len() == HEADER
+        || records(message, query.question_end).all(|record| record.is_ok())
+            && targets(message, query.question_end, |_| ()).is_ok()
 }
 
 fn pause(server: &Server, settings: &Settings) -> Duration {
@@ -186,6 +198,8 @@ async fn one_try(server: &Server, settings: &Settings, query: &Query, id: u16) -
     let begin = Instant::now();
     server.sent.fetch_add(1, Relaxed);
     let result = over_udp(server, settings, query, id).await;
+    let result =
+        result.and_then(|message| if is_whole(&message, query) { Ok(message) } else { Err(Failure::Malformed) });
     match &result {
         Ok(_) => server.good(begin.elapsed()),
         Err(Failure::Network) => server.refused(),

@@ -85,8 +85,13 @@ impl Server {
     fn measure(&self, sample: Duration) {
         let sample = sample.as_micros().clamp(1, 8_000_000) as u32;
         let old = self.round_trip.load(Relaxed);
+        // Down fast, up slowly: one loss must not make the next ones wait long.
         // A lost update between two tasks costs one sample.
-        let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
+        let new = match old {
+            0 => sample,
+            _ if sample < old => old.midpoint(sample),
+            _ => old - old / 8 + sample / 8,
+        };
         self.round_trip.store(new.max(1), Relaxed);
     }
 

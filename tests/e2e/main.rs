@@ -1,0 +1,22 @@
+//! The resolver as a black box: the real program, real sockets, faults and lies.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `world` | addresses and files of a test, and the resolver in it |
+//! | `client` | questions as packets, answers in words, UDP and TCP |
+//! | `liar` | an upstream that misbehaves in the way a test asks for |
+//! | `faults` | one test for each fault, attack and promise |
+//! | `interop` | servers and clients of others at both ends |
+//! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
+//! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
+//!
+//! Everything happens on loopback. Each test has a network of its own in
+//! 127/8 and a directory of its own, so tests run side by side.
+
+mod client;
+mod faults;
+mod interop;
+mod liar;
+mod operation;
+mod scenarios;
+mod world;
