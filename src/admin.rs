@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::metrics;
-use crate::service::Service;
+use crate::state::Service;
 
 /// Connections at a time; a scraper needs one.
 const CONNECTIONS: usize = 32;

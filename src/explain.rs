@@ -15,8 +15,8 @@ use signed_list::name::Name;
 
 use crate::config::Layer;
 use crate::filter::{Client, Verdict};
+use crate::origin::{self, Origin};
 use crate::pipeline::Snapshot;
-use crate::service::{self, Origin};
 use crate::wire::WireName;
 
 /// A question to explain.
@@ -106,7 +106,7 @@ fn count(number: usize, one: &str, many: &str) -> String {
 fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
     let config = origin.config().map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
-    let snapshot = service::snapshot(origin, config, 1, &[], false, &mut notes).map_err(|error| error.to_string())?;
+    let snapshot = origin::snapshot(origin, config, 1, &[], false, &mut notes).map_err(|error| error.to_string())?;
     Ok((snapshot, notes))
 }
 

@@ -5,7 +5,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`service`] | starts, reloads and stops everything; the only place that starts threads |
+//! | [`service`] | starts, watches and stops everything; the only place that starts threads |
+//! | [`state`] | what lives as long as the process, and how it takes over a change |
+//! | [`origin`] | where configuration and lists come from: a file, or what is built in |
 //! | [`config`] | the configuration file: shape, checks, errors with line numbers |
 //! | [`server`] | listeners: bytes to packets, packets to bytes; nothing about names |
 //! | [`query`] | a client's packet: parsed question, or the reason to refuse it |
@@ -49,11 +51,13 @@ pub mod lists;
 pub mod local;
 pub mod log;
 pub mod metrics;
+pub mod origin;
 pub mod pipeline;
 pub mod policy;
 pub mod query;
 pub mod rebinding;
 pub mod server;
 pub mod service;
+pub mod state;
 pub mod upstream;
 pub mod wire;

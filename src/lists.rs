@@ -258,7 +258,7 @@ fn map(path: &Path) -> Result<List<Bytes>, ListsError> {
 }
 
 fn write_copy(bytes: &[u8], copy: &Path) -> io::Result<()> {
-    if fs::read(copy).is_ok_and(|old| old == bytes) {
+    if holds(copy, bytes) {
         return Ok(());
     }
     let beside = copy.with_extension("new");
@@ -271,6 +271,22 @@ fn write_copy(bytes: &[u8], copy: &Path) -> io::Result<()> {
     }
     // Without this the rename itself could be lost with the power.
     copy.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// Whether the file holds this and nothing else. It is read piece by piece: a
+/// whole one more in memory would be the third of a large list.
+fn holds(copy: &Path, bytes: &[u8]) -> bool {
+    let Ok(mut file) = File::open(copy) else { return false };
+    let mut piece = vec![0; 64 << 10];
+    let mut rest = Some(bytes);
+    while let Some(left) = rest {
+        match file.read(&mut piece) {
+            Ok(0) => return left.is_empty(),
+            Ok(length) => rest = left.strip_prefix(&piece[..length]),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Name of the copy: the file's own name and a digest of its whole path, since

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use friendly_resolver::explain::{self, Asked};
-use friendly_resolver::service::{self, Origin};
+use friendly_resolver::origin::Origin;
+use friendly_resolver::service;
 
 /// DNS filtering resolver for public Wi-Fi.
 ///

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::journal::{DENIED, Outcome, Transport};
-use crate::service::Service;
+use crate::state::Service;
 
 /// Content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

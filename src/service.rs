@@ -5,31 +5,27 @@
 //! is bound, sockets are bound before privileges are dropped, and only then are
 //! questions taken. So a resolver that answers, filters.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use signed_list::digest::{DigestKey, Suffixes};
-use signed_list::list::{Builder, ListMeta, Scope};
-use signed_list::name::Name;
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::clock::{Clock, Now};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::filter::Filter;
-use crate::lists::{self, ListsError, Loaded, Stamp};
-use crate::pipeline::{Pipeline, Snapshot};
+use crate::lists::ListsError;
+use crate::origin::{self, Origin, Stamps};
+use crate::pipeline::Pipeline;
 use crate::server::tcp::Connections;
 use crate::server::udp::{Pulse, Worker};
 use crate::server::{bind_tcp, bind_udp, tcp};
-use crate::upstream::{Settings, Upstreams};
+use crate::state::{Reloads, Service, settings, upstream_addresses};
+use crate::upstream::Upstreams;
 
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -75,212 +71,6 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Where the configuration comes from.
-#[derive(Clone)]
-pub enum Origin {
-    /// Built-in defaults and the embedded sample list.
-    BuiltIn,
-    /// A file.
-    File(PathBuf),
-}
-
-impl Origin {
-    /// Reads and checks the configuration.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn config(&self) -> Result<Config, ConfigError> {
-        match self {
-            Origin::BuiltIn => Ok(Config::builtin()),
-            Origin::File(path) => Config::load(path),
-        }
-    }
-}
-
-/// Loads everything that a snapshot needs; `keep` is that of [`lists::load`].
-///
-/// # Errors
-/// The first list that cannot be used.
-pub fn snapshot(
-    origin: &Origin,
-    config: Config,
-    generation: u32,
-    old: &[Arc<Loaded>],
-    keep: bool,
-    notes: &mut Vec<String>,
-) -> Result<Snapshot, ListsError> {
-    let mut loaded = lists::load(&config, old, keep, notes)?;
-    if matches!(origin, Origin::BuiltIn) {
-        loaded.lists.push(lists::embedded(&config, sample_list()));
-    }
-    let filter = Filter::new(&config, loaded.lists, loaded.allow);
-    Ok(Snapshot::new(generation, Arc::new(config), filter))
-}
-
-/// The sample, by category of the built-in configuration.
-const SAMPLE: [(&str, &str); 3] = [
-    ("malware", include_str!("../blocklists/sample/malware.txt")),
-    ("adult", include_str!("../blocklists/sample/adult.txt")),
-    ("gambling", include_str!("../blocklists/sample/gambling.txt")),
-];
-
-/// The embedded sample list: names that exist for nothing else.
-fn sample_list() -> Vec<u8> {
-    let categories = SAMPLE.iter().map(|(name, _)| (*name).into()).collect();
-    let meta = ListMeta { categories, serial: 1, created: 0, key: DigestKey::OPEN, sealed: false };
-    let mut builder = Builder::new(meta);
-    let mut suffixes = Suffixes::new();
-    for (category, (_, text)) in SAMPLE.iter().enumerate() {
-        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let name = Name::parse(line).expect("the sample holds good names");
-            DigestKey::OPEN.suffixes(name.as_wire(), &mut suffixes);
-            let labels = name.labels();
-            builder.push(suffixes.get(labels), labels as u8, category as u8, Scope::Subtree);
-        }
-    }
-    builder.build().expect("the sample is small")
-}
-
-/// How reloads went, for health and metrics.
-#[derive(Default)]
-pub struct Reloads {
-    /// Reloads that were taken over.
-    pub done: u64,
-    /// Reloads that were refused; the state before them is still in force.
-    pub refused: u64,
-    /// Why the last one was refused, if it was.
-    pub problem: Option<String>,
-    /// What is not as it should be, though everything is in force.
-    pub notes: Vec<String>,
-    /// When the last one was.
-    pub at: Option<SystemTime>,
-}
-
-/// What lives as long as the process.
-pub struct Service {
-    /// The stages.
-    pub pipeline: Arc<Pipeline>,
-    /// TCP connections.
-    pub connections: Arc<Connections>,
-    /// How reloads went.
-    pub reloads: Mutex<Reloads>,
-    /// When it all began, by the wall clock.
-    pub started: SystemTime,
-    /// The same by the clock that does not jump.
-    began: Now,
-    /// The configuration of the start, for what only a start can change.
-    first: Arc<Config>,
-    /// The configuration that was read last, in force or not: its files are
-    /// the ones that have to change before it can be.
-    wanted: Mutex<Arc<Config>>,
-    origin: Origin,
-    pulse: Arc<Pulse>,
-}
-
-impl Service {
-    /// Whether it takes questions.
-    pub fn is_ready(&self) -> bool {
-        !self.pulse.stop.load(Relaxed)
-    }
-
-    /// How long it has been running.
-    pub fn uptime(&self) -> Duration {
-        Duration::from_millis(self.pipeline.clock.now().0.saturating_sub(self.began.0))
-    }
-
-    /// How reloads went.
-    pub fn reloads(&self) -> std::sync::MutexGuard<'_, Reloads> {
-        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads configuration and lists anew. What cannot be used changes nothing.
-    pub fn reload(&self) {
-        let mut notes = Vec::new();
-        let result = self.try_reload(&mut notes);
-        for note in &notes {
-            tracing::warn!("{note}");
-        }
-        let mut reloads = self.reloads();
-        reloads.at = Some(SystemTime::now());
-        match result {
-            Ok(()) => {
-                reloads.done += 1;
-                (reloads.problem, reloads.notes) = (None, notes);
-                tracing::info!(lists = %self.lists_in_words(), "reloaded");
-            }
-            Err(error) => {
-                reloads.refused += 1;
-                let problem = error.to_string();
-                // Said once, though it is tried again and again.
-                if reloads.problem.as_ref() != Some(&problem) {
-                    tracing::error!("not reloaded, the state before stays in force: {problem}");
-                }
-                reloads.problem = Some(problem);
-            }
-        }
-    }
-
-    fn try_reload(&self, notes: &mut Vec<String>) -> Result<(), StartError> {
-        let old = self.pipeline.snapshot.load_full();
-        let config = self.origin.config()?;
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
-        let (now, first) = (&config.server, &self.first.server);
-        if (&now.listen, now.workers, &now.user) != (&first.listen, first.workers, &first.user)
-            || (config.admin, &config.log) != (self.first.admin, &self.first.log)
-        {
-            notes.push("a changed listen, workers, user, admin or log setting takes effect at the next start".into());
-        }
-        let loaded: Vec<_> = old.filter.every_list().cloned().collect();
-        let new = snapshot(&self.origin, config, old.generation + 1, &loaded, true, notes)?;
-        self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
-        self.pipeline.cache.resize(new.config.cache.size);
-        let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
-        self.pipeline.replace(new);
-        if rules_changed {
-            // Answers in memory were made by the old rules.
-            self.pipeline.cache.clear();
-        }
-        Ok(())
-    }
-
-    fn lists_in_words(&self) -> String {
-        let snapshot = self.pipeline.snapshot.load();
-        let words = snapshot
-            .filter
-            .lists()
-            .map(|loaded| format!("{} serial {} ({} names)", loaded.name(), loaded.list.serial(), loaded.list.len()));
-        let words: Vec<_> = words.collect();
-        if words.is_empty() { "none".into() } else { words.join(", ") }
-    }
-
-    /// Whether something older, or without its copy, is in force for want of
-    /// what should be.
-    fn is_makeshift(&self) -> bool {
-        let snapshot = self.pipeline.snapshot.load();
-        self.reloads().problem.is_some() || snapshot.filter.every_list().any(|list| list.is_makeshift(&snapshot.config))
-    }
-
-    fn stamps(&self) -> Stamps {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        stamps(&self.origin, &wanted)
-    }
-}
-
-type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// The files whose change asks for a reload, as they are now.
-fn stamps(origin: &Origin, config: &Config) -> Stamps {
-    let mut files: Vec<&Path> = config.lists.iter().map(PathBuf::as_path).collect();
-    if let Origin::File(path) = origin {
-        files.push(path);
-    }
-    files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
-    if config.upstream.servers.is_empty() {
-        files.push(Path::new("/etc/resolv.conf"));
-    }
-    files.into_iter().map(|file| (file.to_owned(), Stamp::of(file))).collect()
-}
-
 /// Runs the resolver until it is told to stop.
 ///
 /// # Errors
@@ -303,9 +93,9 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         let _inside = runtime.enter();
         Signals::new()?
     };
-    let stamps = stamps(&origin, &config);
+    let stamps = origin::stamps(&origin, &config);
     let mut notes = Vec::new();
-    let first = snapshot(&origin, config, 1, &[], true, &mut notes)?;
+    let first = origin::snapshot(&origin, config, 1, &[], true, &mut notes)?;
     let config = first.config.clone();
 
     let sockets = bind(&config, per_address, &mut notes)?;
@@ -501,41 +291,6 @@ fn become_user(name: &str) -> Result<(), StartError> {
         return Err(failed("root could be taken back, which must not be".into()));
     }
     Ok(())
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings::new(config.upstream.try_timeout, config.upstream.deadline, config.server.udp_payload_size)
-}
-
-/// The upstreams of the configuration, or else those of the system.
-fn upstream_addresses(config: &Config, notes: &mut Vec<String>) -> Vec<SocketAddr> {
-    if !config.upstream.servers.is_empty() {
-        return config.upstream.servers.clone();
-    }
-    let system = match hickory_resolver::system_conf::read_system_conf() {
-        Ok((system, _)) => system.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect(),
-        Err(error) => {
-            notes.push(format!("the system's upstreams cannot be read ({error}); name some in [upstream] servers"));
-            Vec::new()
-        }
-    };
-    // A system that already asks this resolver would send it its own questions.
-    let own = |address: &SocketAddr| {
-        config.server.listen.iter().any(|mine| {
-            mine.port() == address.port()
-                && (mine.ip() == address.ip() || mine.ip().is_unspecified() && address.ip().is_loopback())
-        })
-    };
-    let mut servers: Vec<SocketAddr> = Vec::new();
-    for server in system {
-        if !own(&server) && !servers.contains(&server) {
-            servers.push(server);
-        }
-    }
-    if servers.is_empty() {
-        notes.push("no upstream is known: listed and local names are answered, all others get SERVFAIL; name some in [upstream] servers".into());
-    }
-    servers
 }
 
 fn announce(service: &Service, config: &Config) {

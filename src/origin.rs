@@ -1,0 +1,96 @@
+//! Where configuration and lists come from: a file, or what is built in.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use signed_list::digest::{DigestKey, Suffixes};
+use signed_list::list::{Builder, ListMeta, Scope};
+use signed_list::name::Name;
+
+use crate::config::{Config, ConfigError};
+use crate::filter::Filter;
+use crate::lists::{self, ListsError, Loaded, Stamp};
+use crate::pipeline::Snapshot;
+
+/// Where the configuration comes from.
+#[derive(Clone)]
+pub enum Origin {
+    /// Built-in defaults and the embedded sample list.
+    BuiltIn,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Origin {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        match self {
+            Origin::BuiltIn => Ok(Config::builtin()),
+            Origin::File(path) => Config::load(path),
+        }
+    }
+}
+
+/// Loads everything that a snapshot needs; `keep` is that of [`lists::load`].
+///
+/// # Errors
+/// The first list that cannot be used.
+pub fn snapshot(
+    origin: &Origin,
+    config: Config,
+    generation: u32,
+    old: &[Arc<Loaded>],
+    keep: bool,
+    notes: &mut Vec<String>,
+) -> Result<Snapshot, ListsError> {
+    let mut loaded = lists::load(&config, old, keep, notes)?;
+    if matches!(origin, Origin::BuiltIn) {
+        loaded.lists.push(lists::embedded(&config, sample_list()));
+    }
+    let filter = Filter::new(&config, loaded.lists, loaded.allow);
+    Ok(Snapshot::new(generation, Arc::new(config), filter))
+}
+
+/// The sample, by category of the built-in configuration.
+const SAMPLE: [(&str, &str); 3] = [
+    ("malware", include_str!("../blocklists/sample/malware.txt")),
+    ("adult", include_str!("../blocklists/sample/adult.txt")),
+    ("gambling", include_str!("../blocklists/sample/gambling.txt")),
+];
+
+/// The embedded sample list: names that exist for nothing else.
+fn sample_list() -> Vec<u8> {
+    let categories = SAMPLE.iter().map(|(name, _)| (*name).into()).collect();
+    let meta = ListMeta { categories, serial: 1, created: 0, key: DigestKey::OPEN, sealed: false };
+    let mut builder = Builder::new(meta);
+    let mut suffixes = Suffixes::new();
+    for (category, (_, text)) in SAMPLE.iter().enumerate() {
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let name = Name::parse(line).expect("the sample holds good names");
+            DigestKey::OPEN.suffixes(name.as_wire(), &mut suffixes);
+            let labels = name.labels();
+            builder.push(suffixes.get(labels), labels as u8, category as u8, Scope::Subtree);
+        }
+    }
+    builder.build().expect("the sample is small")
+}
+
+/// State of each file whose change asks for a reload.
+pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// The files whose change asks for a reload, as they are now.
+pub fn stamps(origin: &Origin, config: &Config) -> Stamps {
+    let mut files: Vec<&Path> = config.lists.iter().map(PathBuf::as_path).collect();
+    if let Origin::File(path) = origin {
+        files.push(path);
+    }
+    files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
+    if config.upstream.servers.is_empty() {
+        files.push(Path::new("/etc/resolv.conf"));
+    }
+    files.into_iter().map(|file| (file.to_owned(), Stamp::of(file))).collect()
+}

@@ -1,0 +1,176 @@
+//! What lives as long as the process, and how it takes over a change.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Now;
+use crate::config::Config;
+use crate::origin::{self, Origin, Stamps};
+use crate::pipeline::Pipeline;
+use crate::server::tcp::Connections;
+use crate::server::udp::Pulse;
+use crate::upstream::Settings;
+
+/// How reloads went, for health and metrics.
+#[derive(Default)]
+pub struct Reloads {
+    /// Reloads that were taken over.
+    pub done: u64,
+    /// Reloads that were refused; the state before them is still in force.
+    pub refused: u64,
+    /// Why the last one was refused, if it was.
+    pub problem: Option<String>,
+    /// What is not as it should be, though everything is in force.
+    pub notes: Vec<String>,
+    /// When the last one was.
+    pub at: Option<SystemTime>,
+}
+
+/// What lives as long as the process.
+pub struct Service {
+    /// The stages.
+    pub pipeline: Arc<Pipeline>,
+    /// TCP connections.
+    pub connections: Arc<Connections>,
+    /// How reloads went.
+    pub reloads: Mutex<Reloads>,
+    /// When it all began, by the wall clock.
+    pub started: SystemTime,
+    /// The same by the clock that does not jump.
+    pub(crate) began: Now,
+    /// The configuration of the start, for what only a start can change.
+    pub(crate) first: Arc<Config>,
+    /// The configuration that was read last, in force or not: its files are
+    /// the ones that have to change before it can be.
+    pub(crate) wanted: Mutex<Arc<Config>>,
+    pub(crate) origin: Origin,
+    pub(crate) pulse: Arc<Pulse>,
+}
+
+impl Service {
+    /// Whether it takes questions.
+    pub fn is_ready(&self) -> bool {
+        !self.pulse.stop.load(Relaxed)
+    }
+
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        Duration::from_millis(self.pipeline.clock.now().0.saturating_sub(self.began.0))
+    }
+
+    /// How reloads went.
+    pub fn reloads(&self) -> std::sync::MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads configuration and lists anew. What cannot be used changes nothing.
+    pub fn reload(&self) {
+        let mut notes = Vec::new();
+        let result = self.try_reload(&mut notes);
+        for note in &notes {
+            tracing::warn!("{note}");
+        }
+        let mut reloads = self.reloads();
+        reloads.at = Some(SystemTime::now());
+        match result {
+            Ok(()) => {
+                reloads.done += 1;
+                (reloads.problem, reloads.notes) = (None, notes);
+                tracing::info!(lists = %self.lists_in_words(), "reloaded");
+            }
+            Err(error) => {
+                reloads.refused += 1;
+                let problem = error.to_string();
+                // Said once, though it is tried again and again.
+                if reloads.problem.as_ref() != Some(&problem) {
+                    tracing::error!("not reloaded, the state before stays in force: {problem}");
+                }
+                reloads.problem = Some(problem);
+            }
+        }
+    }
+
+    fn try_reload(&self, notes: &mut Vec<String>) -> Result<(), String> {
+        let old = self.pipeline.snapshot.load_full();
+        let config = self.origin.config().map_err(|error| error.to_string())?;
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+        let (now, first) = (&config.server, &self.first.server);
+        if (&now.listen, now.workers, &now.user) != (&first.listen, first.workers, &first.user)
+            || (config.admin, &config.log) != (self.first.admin, &self.first.log)
+        {
+            notes.push("a changed listen, workers, user, admin or log setting takes effect at the next start".into());
+        }
+        let loaded: Vec<_> = old.filter.every_list().cloned().collect();
+        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, true, notes)
+            .map_err(|error| error.to_string())?;
+        self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
+        self.pipeline.cache.resize(new.config.cache.size);
+        let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
+        self.pipeline.replace(new);
+        if rules_changed {
+            // Answers in memory were made by the old rules.
+            self.pipeline.cache.clear();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lists_in_words(&self) -> String {
+        let snapshot = self.pipeline.snapshot.load();
+        let words = snapshot
+            .filter
+            .lists()
+            .map(|loaded| format!("{} serial {} ({} names)", loaded.name(), loaded.list.serial(), loaded.list.len()));
+        let words: Vec<_> = words.collect();
+        if words.is_empty() { "none".into() } else { words.join(", ") }
+    }
+
+    /// Whether something older, or without its copy, is in force for want of
+    /// what should be.
+    pub(crate) fn is_makeshift(&self) -> bool {
+        let snapshot = self.pipeline.snapshot.load();
+        self.reloads().problem.is_some() || snapshot.filter.every_list().any(|list| list.is_makeshift(&snapshot.config))
+    }
+
+    pub(crate) fn stamps(&self) -> Stamps {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        origin::stamps(&self.origin, &wanted)
+    }
+}
+
+/// Times and sizes of exchanges with upstreams.
+pub(crate) fn settings(config: &Config) -> Settings {
+    Settings::new(config.upstream.try_timeout, config.upstream.deadline, config.server.udp_payload_size)
+}
+
+/// The upstreams of the configuration, or else those of the system.
+pub(crate) fn upstream_addresses(config: &Config, notes: &mut Vec<String>) -> Vec<SocketAddr> {
+    if !config.upstream.servers.is_empty() {
+        return config.upstream.servers.clone();
+    }
+    let system = match hickory_resolver::system_conf::read_system_conf() {
+        Ok((system, _)) => system.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect(),
+        Err(error) => {
+            notes.push(format!("the system's upstreams cannot be read ({error}); name some in [upstream] servers"));
+            Vec::new()
+        }
+    };
+    // A system that already asks this resolver would send it its own questions.
+    let own = |address: &SocketAddr| {
+        config.server.listen.iter().any(|mine| {
+            mine.port() == address.port()
+                && (mine.ip() == address.ip() || mine.ip().is_unspecified() && address.ip().is_loopback())
+        })
+    };
+    let mut servers: Vec<SocketAddr> = Vec::new();
+    for server in system {
+        if !own(&server) && !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    if servers.is_empty() {
+        notes.push("no upstream is known: listed and local names are answered, all others get SERVFAIL; name some in [upstream] servers".into());
+    }
+    servers
+}
