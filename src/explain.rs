@@ -14,9 +14,10 @@ use signed_list::digest::Suffixes;
 use signed_list::name::Name;
 
 use crate::config::Layer;
-use crate::filter::{Client, Verdict};
+use crate::filter::Verdict;
 use crate::origin::{self, Origin};
 use crate::pipeline::Snapshot;
+use crate::policy;
 use crate::wire::WireName;
 
 /// A question to explain.
@@ -114,7 +115,7 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
     let mut wire = WireName::ROOT;
     wire.read_plain(name.as_wire(), 0).expect("a parsed name is canonical");
     let config = &snapshot.config;
-    let who = Client::of(&snapshot.policies, client);
+    let who = snapshot.policies.of(client);
     let policy = config.policies.get(who.policy);
     let filter = &snapshot.filter;
     let hits = filter.lists_of(name.as_wire());
@@ -127,7 +128,7 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
         client,
         result: "forwarded",
         because: "no list and no rule in force for this client has it; upstreams are asked, and what the answer leads to is checked then".into(),
-        network: snapshot.policies.network_of(client).map(|network| network.to_string()),
+        network: policy::longest(config, &client.into()).map(|(_, network)| network.to_string()),
         policy: policy.map(|policy| policy.name.clone()),
         layer: None,
         category: None,
@@ -145,7 +146,7 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
     let mut suffixes = Suffixes::new();
     let verdict = filter.decide(who.policy, who.in_force, listed, name.as_wire(), &mut suffixes);
     let mut say = |result, because: String| (explanation.result, explanation.because) = (result, because);
-    if !snapshot.policies.serves(client) {
+    if !who.served {
         say("refused", "the client is in no network of [access] allow".into());
     } else if snapshot.local.is_signal(&wire) {
         say("answered locally", "browsers and phones read this name as a signal; it never goes to an upstream".into());

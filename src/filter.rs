@@ -15,7 +15,7 @@ use crate::block::Block;
 use crate::config::{Config, Layer, Rule};
 use crate::entry::{Entry, Target};
 use crate::lists::Loaded;
-use crate::policy::{Categories, InForce, Policies};
+use crate::policy::{Categories, Client, InForce};
 
 /// Why a name is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,22 +288,4 @@ fn own_rules(allow: &[Rule], deny: &[Rule]) -> Option<List<Vec<u8>>> {
 #[inline]
 fn first(categories: Categories) -> Option<usize> {
     (categories != 0).then(|| categories.trailing_zeros() as usize)
-}
-
-/// What [`Filter::decide`] needs of a client: its policy and the categories.
-#[derive(Clone, Copy)]
-pub struct Client {
-    /// Index of the policy.
-    pub policy: usize,
-    /// Categories in force for it.
-    pub in_force: InForce,
-}
-
-impl Client {
-    /// Looks a client's policy up.
-    #[inline]
-    pub fn of(policies: &Policies, address: IpAddr) -> Self {
-        let policy = policies.of(address);
-        Client { policy, in_force: policies.in_force(policy) }
-    }
 }

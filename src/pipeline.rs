@@ -19,11 +19,11 @@ use crate::cache::Cache;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::entry::{Entry, Ttls};
-use crate::filter::{Client, Filter, Verdict as Decision};
+use crate::filter::{Filter, Verdict as Decision};
 use crate::journal::{DENIED, Journal, Outcome, Shard, Transport};
 use crate::limit::{Limited, Limiter};
 use crate::local::Local;
-use crate::policy::Policies;
+use crate::policy::{Client, Policies};
 use crate::query::{Query, Question, Refusal};
 use crate::upstream::Upstreams;
 use crate::wire::{class, ede, flag, rcode, rtype};
@@ -162,32 +162,34 @@ impl Pipeline {
         // 1. Read. What cannot be read cannot be limited by what it asks, but
         //    it still costs its sender: refusals of broken packets go through
         //    the limit below, too.
-        let parsed = Query::parse(&packet[..length]);
+        let mut query = Query::BLANK;
+        let read = query.fill(&packet[..length]);
 
         // 2. Limit, first of all stages: its key, the address, is the only
         //    thing that costs an attacker something to change.
         if let Some(rules) = &snapshot.config.rate_limit {
             match self.limiter.take(rules, source.client, now.0) {
                 Limited::No => {}
-                limited => return over_limit(snapshot, shard, limited, packet, parsed.ok(), source),
+                limited => return over_limit(snapshot, shard, limited, packet, read.ok().map(|()| &query), source),
             }
         }
-        let query = match parsed {
-            Ok(query) => query,
-            Err((refusal, query)) => return refused(shard, packet, refusal, query.as_deref(), payload),
-        };
+        if let Err(refusal) = read {
+            return refused(shard, packet, refusal, &query, payload);
+        }
 
         // 3. Serve only our own clients: an open resolver is a weapon, and a
         //    list that anybody may ask is a directory.
-        if !snapshot.policies.serves(source.client) {
+        let client = snapshot.policies.of(source.client);
+        if !client.served {
             shard.ended(Outcome::Foreign);
             return Verdict::Send(short(packet, &query, rcode::REFUSED, payload, &snapshot.errors.prohibited));
         }
 
         // 4. Types and classes that make no sense here.
         if let Some(length) = unsupported(snapshot, packet, &query, payload) {
-            let outcome = if query.qclass == class::CH { Outcome::Local } else { Outcome::Unsupported };
-            shard.ended(outcome);
+            // Only the names of class CH that are configured get an answer.
+            let answered = packet[3] & 0x0f == rcode::NOERROR;
+            shard.ended(if answered { Outcome::Local } else { Outcome::Unsupported });
             return Verdict::Send(length);
         }
 
@@ -200,7 +202,6 @@ impl Pipeline {
 
         // 6. The name, before the cache: a name taken down a second ago is not
         //    served from memory, and no cache has to be purged.
-        let client = Client::of(&snapshot.policies, source.client);
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
             count_block(snapshot, shard, decision, Outcome::BlockedName);
@@ -291,20 +292,20 @@ fn over_limit(
     shard: &Shard,
     limited: Limited,
     packet: &mut [u8],
-    query: Option<Query>,
+    query: Option<&Query>,
     source: Source,
 ) -> Verdict {
     let payload = snapshot.config.server.udp_payload_size;
     match (query, source.transport, limited) {
         (Some(query), Transport::Udp, Limited::Slip) => {
             shard.ended(Outcome::LimitedSlip);
-            let mut answer = Answer::new(packet, &query, rcode::NOERROR);
+            let mut answer = Answer::new(packet, query, rcode::NOERROR);
             answer.set(flag::TC);
-            Verdict::Send(answer.finish(&query, payload, 0, &[]))
+            Verdict::Send(answer.finish(query, payload, 0, &[]))
         }
         (Some(query), Transport::Tcp, _) => {
             shard.ended(Outcome::LimitedDrop);
-            Verdict::Send(short(packet, &query, rcode::REFUSED, payload, &snapshot.errors.prohibited))
+            Verdict::Send(short(packet, query, rcode::REFUSED, payload, &snapshot.errors.prohibited))
         }
         _ => {
             shard.ended(Outcome::LimitedDrop);
@@ -313,16 +314,15 @@ fn over_limit(
     }
 }
 
-fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: Option<&Query>, payload: u16) -> Verdict {
-    let length = match (refusal, query) {
-        (Refusal::Silence, _) => {
+fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, payload: u16) -> Verdict {
+    let length = match refusal {
+        Refusal::Silence => {
             shard.ended(Outcome::Ignored);
             return Verdict::Drop;
         }
-        (Refusal::Code(code), _) => refuse(packet, code),
+        Refusal::Code(code) => refuse(packet, code),
         // Extended response code 16: one in the OPT record, zero in the header.
-        (Refusal::BadVersion, Some(query)) => Answer::new(packet, query, rcode::NOERROR).finish(query, payload, 1, &[]),
-        (Refusal::BadVersion, None) => refuse(packet, rcode::FORMERR),
+        Refusal::BadVersion => Answer::new(packet, query, rcode::NOERROR).finish(query, payload, 1, &[]),
     };
     shard.ended(Outcome::Malformed);
     Verdict::Send(length)

@@ -60,9 +60,14 @@ fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
     let mut out = message[..question_end].to_vec();
     let mut counts = [0u16; 3];
     let stays = |record: &Record| !is_private_record(message, record);
-    let keeps_answer =
-        |record: &Record| record.section == Section::Answer && stays(record) || record.rtype == rtype::SOA;
-    if !wire::records(message, question_end).flatten().any(|record| keeps_answer(&record)) {
+    // Answers that stay, or the SOA of a negative answer.
+    let is_answer = |record: &Record| match record.section {
+        Section::Answer => stays(record),
+        Section::Authority => record.rtype == rtype::SOA,
+        Section::Additional => false,
+    };
+    let had_answers = message[6..8] != [0, 0];
+    if had_answers && !wire::records(message, question_end).flatten().any(|record| is_answer(&record)) {
         // Nothing is left: without an SOA it could not be kept, and every
         // question would go to an upstream again.
         out.extend_from_slice(&soa(EMPTIED_TTL));

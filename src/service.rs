@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::clock::Clock;
@@ -187,11 +188,10 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
         looks = looks.wrapping_add(1);
         let again = looks.is_multiple_of(TRY_AGAIN) && service.is_makeshift();
         if asked || again || now != seen {
-            let reloading = service.clone();
-            // On a thread where waiting for a disk is allowed, and not waited
-            // for at the end: a disk that hangs must not hold up a stop.
+            // Not waited for at the end: a disk that hangs must not hold up a
+            // stop.
             tokio::select! {
-                _ = tokio::task::spawn_blocking(move || reloading.reload()) => {}
+                _ = reload_aside(service) => {}
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
             }
@@ -203,6 +203,24 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
         }
     }
     tracing::info!("stopping");
+}
+
+/// Reloads on a thread of its own, where waiting for a disk is allowed, and
+/// which gives way: checking a long list must not keep clients waiting.
+fn reload_aside(service: &Arc<Service>) -> oneshot::Receiver<()> {
+    const GIVE_WAY: i32 = 10;
+    let (done, waiting) = oneshot::channel();
+    let service = service.clone();
+    let started = std::thread::Builder::new().name("reload".into()).spawn(move || {
+        // On Linux this is a property of the thread. Refused, it only costs.
+        let _refused = rustix::process::nice(GIVE_WAY);
+        service.reload();
+        let _gone = done.send(());
+    });
+    if let Err(error) = started {
+        tracing::error!("no thread for a reload: {error}; it is tried again");
+    }
+    waiting
 }
 
 struct Sockets {

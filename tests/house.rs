@@ -228,6 +228,29 @@ fn links_in_the_readme_lead_somewhere() {
 }
 
 #[test]
+fn figures_in_the_readme_were_measured() {
+    let text = read("README.md");
+    let results = read("tests/bench/RESULTS.md");
+    let newest = results.rsplit("## compare").next().expect("a table of compare");
+    let mut rows = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 5) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('*')).collect();
+        let (name, figures) = (cells[1], &cells[2..5]);
+        if name.is_empty() {
+            continue;
+        }
+        let is_row = |line: &&str| line.split_whitespace().next() == Some(name) && line.split_whitespace().count() > 12;
+        let measured = newest.lines().find(is_row);
+        let measured = measured.unwrap_or_else(|| panic!("{name} was not measured"));
+        for figure in figures {
+            assert!(measured.split_whitespace().any(|word| word == *figure), "{name}: {figure} is not in\n{measured}");
+        }
+        rows += 1;
+    }
+    assert!(rows >= 7, "{rows} rows");
+}
+
+#[test]
 fn no_file_speaks_of_the_place_where_it_was_written() {
     let output = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git runs");
     let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("crates", ".io"), concat!("deb.deb", "ian.org")];

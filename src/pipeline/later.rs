@@ -9,7 +9,6 @@ use signed_list::digest::Suffixes;
 use super::{Pipeline, Snapshot, Source, count_block, limit_of, short};
 use crate::answer::OPT_ROOM;
 use crate::entry::{Entry, Ttls};
-use crate::filter::Client;
 use crate::journal::{Outcome, Shard, Transport};
 use crate::query::Question;
 use crate::rebinding;
@@ -58,7 +57,7 @@ impl Pipeline {
         let room = if source.transport == Transport::Tcp { usize::from(u16::MAX) } else { BUFFER };
         let most = limit_of(query, source.transport, payload, room);
         packet.resize(most.max(packet.len()) + OPT_ROOM, 0);
-        let client = Client::of(&snapshot.policies, source.client);
+        let client = snapshot.policies.of(source.client);
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
             count_block(&snapshot, shard, decision, Outcome::BlockedName);

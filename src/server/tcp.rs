@@ -109,7 +109,7 @@ fn accept(stream: TcpStream, peer: SocketAddr, pipeline: &Arc<Pipeline>, connect
     let rules = &snapshot.config.server;
     // A stranger is told that it is refused, as over UDP, but may hold one
     // place only, for one question.
-    let stranger = !snapshot.policies.serves(client);
+    let stranger = !snapshot.policies.of(client).served;
     let most_of_one = if stranger { 1 } else { rules.tcp_connections_per_client };
     let Some(entered) = connections.enter(client, rules.tcp_connections, most_of_one) else {
         return;

@@ -1,6 +1,8 @@
-//! Between programs of others: hickory-server as upstream, reqwest as scraper.
+//! Between programs of others: hickory-server as upstream, reqwest as scraper,
+//! dig, kdig and dnsperf as clients.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,4 +92,42 @@ fn an_http_client_reads_health_and_metrics() {
     let (kind, body) = get("/metrics");
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     assert!(body.contains("friendly_resolver_build_info{version="), "{body}");
+}
+
+/// What a program says on standard output; it has to end well.
+fn said(program: &str, package: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} ({error}): install the Debian package '{package}'"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn programs_of_others_get_their_answers() {
+    let world = World::new();
+    let runtime = Runtime::new().expect("threads");
+    serve_zone(&runtime, world.upstream(1));
+    let list = world.write_list("family.list", 1, &[("adult", "listed.example")]);
+    let lists = format!("[lists]\nfiles = [{:?}]\n", list.display().to_string());
+    let daemon = world.start(&[world.upstream(1)], &lists);
+    let at = format!("@{}", daemon.address.ip());
+    let port = daemon.address.port().to_string();
+
+    let text = said("dig", "bind9-dnsutils", &[&at, "-p", &port, "+short", "alias.interop.example"]);
+    assert_eq!(text, "www.interop.example.\n192.0.2.80\n");
+    let text = said("kdig", "knot-dnsutils", &[&at, "-p", &port, "+tcp", "+short", "www.interop.example"]);
+    assert_eq!(text, "192.0.2.80\n");
+    let text = said("kdig", "knot-dnsutils", &[&at, "-p", &port, "+edns", "www.listed.example"]);
+    assert!(text.contains("NXDOMAIN") && text.contains("EDE: 17"), "{text}");
+
+    let questions = world.write("questions", "www.interop.example A\nwww.listed.example AAAA\n");
+    let questions = questions.display().to_string();
+    let server = daemon.address.ip().to_string();
+    let arguments = ["-s", &server, "-p", &port, "-d", &questions, "-n", "2000", "-c", "8", "-e"];
+    for transport in ["udp", "tcp"] {
+        let text = said("dnsperf", "dnsperf", &[&arguments[..], &["-m", transport]].concat());
+        assert!(text.contains("Queries lost:         0 (0.00%)"), "{transport}: {text}");
+        assert!(text.contains("NOERROR 2000 (50.00%), NXDOMAIN 2000 (50.00%)"), "{transport}: {text}");
+    }
 }
