@@ -37,7 +37,7 @@ fn main() {
 }
 
 fn query(question: &[u8]) -> Query {
-    Query::parse(question).ok().expect("a good question")
+    Query::parse(question).expect("a good question")
 }
 
 #[divan::bench]

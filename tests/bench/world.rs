@@ -98,7 +98,7 @@ impl World {
 
     /// Puts what an upstream would have said to `question` into memory.
     pub fn remember(&self, question: &[u8], message: &[u8]) {
-        let query = Query::parse(question).ok().expect("a good question");
+        let query = Query::parse(question).expect("a good question");
         let ttls = Ttls { min: 0, max: 86_400, max_negative: 3_600 };
         let entry = Entry::from_upstream(message, &query, ttls, NOW.seconds()).expect("a good message");
         assert!(entry.is_cacheable(), "the message has no time to live");
@@ -177,7 +177,7 @@ pub fn record_at(owner: u16, qtype: u16, data: &[u8]) -> Vec<u8> {
 
 /// An upstream's message to `question`; `counts` are those of the sections.
 pub fn message(question: &[u8], rcode: u8, counts: [u16; 3], records: &[Vec<u8>]) -> Vec<u8> {
-    let query = Query::parse(question).ok().expect("a good question");
+    let query = Query::parse(question).expect("a good question");
     let mut message = question[..query.question_end].to_vec();
     message[2..4].copy_from_slice(&[0x81, 0x80 | rcode]);
     for (at, count) in [6, 8, 10].into_iter().zip(counts) {
@@ -224,7 +224,7 @@ impl Kinds {
         // The second and third owner are the targets before them.
         let first = b"\x04edge\x03cdn\x07example\x00";
         let second = b"\x02a1\x04node\x03net\x00";
-        let start = Query::parse(&kinds.alias).ok().expect("a good question").question_end as u16;
+        let start = Query::parse(&kinds.alias).expect("a good question").question_end as u16;
         let target = start + 12;
         let next = target + first.len() as u16 + 12;
         let chain = [record(5, first), record_at(target, 5, second), record_at(next, A, &[203, 0, 113, 3])];

@@ -123,7 +123,7 @@ pub fn upstream(input: &[u8]) {
     if how & 1 != 0 {
         client.extend_from_slice(&[0, 0, 41, 4, 0xd0, 0, 0, how << 6 & 0x80, 0, 0, 0]);
     }
-    let query = Query::parse(&client).ok().expect("a question made from a question");
+    let query = Query::parse(&client).expect("a question made from a question");
     if !is_answer_to(message, u16_at(message, 0).unwrap_or(0), &query) {
         return;
     }

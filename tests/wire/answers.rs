@@ -104,18 +104,18 @@ proptest! {
     ) {
         let message = made.build(&qname, qtype);
         prop_assume!(message.len() < 20_000);
-        let asked = Query::parse(&first.packet(&qname, qtype)).ok().expect("a good question");
+        let asked = Query::parse(&first.packet(&qname, qtype)).expect("a good question");
         prop_assert!(is_answer_to(&message, 77, &asked));
         prop_assert!(!is_answer_to(&message, 78, &asked));
         let entry = Entry::from_upstream(&message, &asked, ttls, STORED).expect("a good message");
         let other = name_with_another_label(&qname);
         if let Some(other) = other {
-            prop_assert!(!entry.answers(&Query::parse(&first.packet(&other, qtype)).ok().expect("a good question")));
+            prop_assert!(!entry.answers(&Query::parse(&first.packet(&other, qtype)).expect("a good question")));
         }
 
         // Somebody else asks, in another letter case.
         let packet = second.packet(&qname, qtype);
-        let query = Query::parse(&packet).ok().expect("a good question");
+        let query = Query::parse(&packet).expect("a good question");
         let same_kind = (query.dnssec_ok(), query.checking_disabled()) == (asked.dnssec_ok(), asked.checking_disabled());
         prop_assert_eq!(entry.answers(&query), same_kind);
         let mut buffer = vec![0xee; 65_535];
@@ -190,7 +190,7 @@ proptest! {
         let made = Upstream { rcode: code, ..made };
         let message = made.build(&qname, A);
         let plain = Client { rd: true, ad: false, cd: false, edns: None, upper: false };
-        let query = Query::parse(&plain.packet(&qname, A)).ok().expect("a good question");
+        let query = Query::parse(&plain.packet(&qname, A)).expect("a good question");
         let entry = Entry::from_upstream(&message, &query, ttls, STORED).expect("a good message");
         let real = |ttl: u32| if ttl > i32::MAX as u32 { 0 } else { ttl };
         let clamp = |ttl: u32, most| if ttl == 0 { 0 } else { ttl.clamp(ttls.min, most) };

@@ -68,7 +68,7 @@ proptest! {
     #[test]
     fn a_question_is_read_as_it_was_asked(asked in asked()) {
         let packet = asked.build();
-        let query = Query::parse(&packet).ok().expect("a good question");
+        let query = Query::parse(&packet).expect("a good question");
         let mut canonical = Vec::new();
         asked.name.compose_canonical(&mut canonical).expect("memory");
         prop_assert_eq!(query.name.as_wire(), &canonical[..]);
@@ -107,7 +107,7 @@ proptest! {
         }
 
         // Whole records, where a question has none to give.
-        let question_end = Query::parse(&packet).ok().expect("a good question").question_end;
+        let question_end = Query::parse(&packet).expect("a good question").question_end;
         let record = [0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1];
         for count in [7, 9] {
             let mut giving = [&packet[..question_end], &record, &packet[question_end..]].concat();
@@ -116,7 +116,7 @@ proptest! {
         }
 
         if asked.edns.is_some() {
-            let opt_at = Query::parse(&packet).ok().expect("a good question").question_end;
+            let opt_at = Query::parse(&packet).expect("a good question").question_end;
             let mut newer = packet.clone();
             newer[opt_at + 6] = version;
             prop_assert_eq!(refusal(&newer), Some(Refusal::BadVersion));
