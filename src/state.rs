@@ -24,8 +24,6 @@ pub struct Reloads {
     pub problem: Option<String>,
     /// What is not as it should be, though everything is in force.
     pub notes: Vec<String>,
-    /// When the last one was.
-    pub at: Option<SystemTime>,
 }
 
 /// What lives as long as the process.
@@ -73,7 +71,6 @@ impl Service {
             tracing::warn!("{note}");
         }
         let mut reloads = self.reloads();
-        reloads.at = Some(SystemTime::now());
         match result {
             Ok(()) => {
                 reloads.done += 1;

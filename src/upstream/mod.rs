@@ -116,11 +116,6 @@ impl Upstreams {
         self.flights().contains_key(&question.key)
     }
 
-    /// Exchanges under way.
-    pub fn flights_now(&self) -> usize {
-        self.flights().len()
-    }
-
     /// The answer to a question: joins the exchange that is under way for the
     /// same one, or leads it. `take_over` turns the message into an entry; it
     /// runs once for each exchange.
