@@ -3,8 +3,14 @@
 //! All types of a blocked name get the same treatment. Legal and family blocks
 //! carry the same error code by default, so that an answer does not tell which
 //! of the lists a name stands on.
+//!
+//! NXDOMAIN denies everything below the name, too, and caches may conclude so
+//! (RFC 8020). A name that is blocked alone gets NODATA in its place: names
+//! below it go on resolving.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use signed_list::list::Scope;
 
 use crate::answer::{Answer, ede_option, record, soa};
 use crate::config::{BlockAnswer, Category};
@@ -23,17 +29,18 @@ pub struct Block {
 }
 
 impl Block {
-    /// The answers that `category` asks for in the configuration.
-    pub fn new(category: &Category) -> Self {
-        Self::with(&category.answer, category.ede, category.ttl)
+    /// The answers that `category` asks for in the configuration, for a name
+    /// that is blocked alone or with everything below it.
+    pub fn new(category: &Category, scope: Scope) -> Self {
+        Self::with(&category.answer, category.ede, category.ttl, scope)
     }
 
     /// The answers for names that a policy denies by itself.
-    pub fn of_policy() -> Self {
-        Self::with(&BlockAnswer::NxDomain, ede::FILTERED, 60)
+    pub fn of_policy(scope: Scope) -> Self {
+        Self::with(&BlockAnswer::NxDomain, ede::FILTERED, 60, scope)
     }
 
-    fn with(answer: &BlockAnswer, code: u16, ttl: u32) -> Self {
+    fn with(answer: &BlockAnswer, code: u16, ttl: u32, scope: Scope) -> Self {
         let a = |ip: Ipv4Addr| record(rtype::A, ttl, &ip.octets());
         let aaaa = |ip: Ipv6Addr| record(rtype::AAAA, ttl, &ip.octets());
         let (a, aaaa) = match answer {
@@ -44,7 +51,10 @@ impl Block {
         let negative_errors = ede_option(code, "");
         // An address that is not the name's own is a forged answer, and says so.
         let forged_errors = [negative_errors.clone(), ede_option(ede::FORGED_ANSWER, "")].concat();
-        let rcode = if *answer == BlockAnswer::NxDomain { rcode::NXDOMAIN } else { rcode::NOERROR };
+        let rcode = match (answer, scope) {
+            (BlockAnswer::NxDomain, Scope::Subtree) => rcode::NXDOMAIN,
+            _ => rcode::NOERROR,
+        };
         Block { rcode, a, aaaa, soa: soa(ttl), negative_errors, forged_errors }
     }
 

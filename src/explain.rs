@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use signed_list::digest::Suffixes;
+use signed_list::list::Scope;
 use signed_list::name::Name;
 
 use crate::config::Layer;
@@ -142,8 +143,8 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
             })
             .collect(),
     };
-    let listed = hits.iter().fold(0, |mask, (_, categories)| mask | categories);
     let mut suffixes = Suffixes::new();
+    let listed = filter.listed(name.as_wire(), &mut suffixes);
     let verdict = filter.decide(who.policy, who.in_force, listed, name.as_wire(), &mut suffixes);
     let mut say = |result, because: String| (explanation.result, explanation.because) = (result, because);
     if !who.served {
@@ -152,20 +153,22 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
         say("answered locally", "browsers and phones read this name as a signal; it never goes to an upstream".into());
     } else {
         match verdict {
-            Verdict::Listed(index) => {
+            Verdict::Listed(index, scope) => {
                 let category = &config.categories[index];
                 let layer = layer_name(category.layer);
                 say(
                     "blocked",
                     format!(
-                        "it is listed in category '{}' of the {layer} layer, which is in force for this client",
+                        "it is listed{} in category '{}' of the {layer} layer, which is in force for this client",
+                        alone(scope),
                         category.name
                     ),
                 );
                 (explanation.layer, explanation.category) = (Some(layer), Some(category.name.clone()));
             }
-            Verdict::Denied => {
-                say("blocked", "the policy denies it by itself, and answers as the family layer does".into());
+            Verdict::Denied(scope) => {
+                let alone = alone(scope);
+                say("blocked", format!("the policy denies it by itself{alone}, and answers as the family layer does"));
                 explanation.layer = Some("family");
             }
             Verdict::Allowed => {
@@ -178,8 +181,8 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
                         "answered locally",
                         format!("'{zone}' is a special-use or private zone and holds nothing here"),
                     );
-                } else if listed != 0 {
-                    let names: Vec<String> = labels(listed);
+                } else if listed.name != 0 {
+                    let names: Vec<String> = labels(listed.name);
                     say(
                         "forwarded",
                         format!("it is listed in {}, which this client's policy does not have", names.join(", ")),
@@ -189,6 +192,13 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
         }
     }
     explanation
+}
+
+fn alone(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Exact => " (the name alone, not those below it)",
+        Scope::Subtree => "",
+    }
 }
 
 fn layer_name(layer: Layer) -> &'static str {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use signed_list::digest::{DigestKey, Suffixes};
-use signed_list::list::{Builder, List, ListMeta};
+use signed_list::list::{Builder, Cover, List, ListMeta, Scope};
 
 use crate::block::Block;
 use crate::config::{Config, Layer, Rule};
@@ -25,10 +25,10 @@ pub enum Verdict {
     /// Not blocked although listed, because the policy allows the name. What
     /// the answer leads to is then held against the legal layer only.
     Allowed,
-    /// Listed in this category.
-    Listed(usize),
-    /// The policy itself denies the name.
-    Denied,
+    /// Listed in this category, alone or with everything below it.
+    Listed(usize, Scope),
+    /// The policy itself denies the name, alone or with everything below it.
+    Denied(Scope),
 }
 
 /// The lists in force, ready to be asked.
@@ -40,8 +40,14 @@ pub struct Filter {
     /// Networks that make an answer count as listed, with their category.
     addresses: Vec<(IpNet, usize)>,
     layers: Layers,
-    blocks: Vec<Block>,
-    denied: Block,
+    blocks: Vec<Blocks>,
+    denied: Blocks,
+}
+
+/// The prepared answers of one category, or of the policies' own rules.
+struct Blocks {
+    alone: Block,
+    with_all_below: Block,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -81,8 +87,8 @@ impl Filter {
             .map(|(policy, allow_lists)| LocalRules { own: own_rules(&policy.allow, &policy.deny), allow_lists })
             .chain([LocalRules::default()])
             .collect();
-        let blocks = config.categories.iter().map(Block::new).collect();
-        Filter { lists, local, addresses, layers, blocks, denied: Block::of_policy() }
+        let blocks = config.categories.iter().map(|category| Blocks::new(|scope| Block::new(category, scope)));
+        Filter { lists, local, addresses, layers, blocks: blocks.collect(), denied: Blocks::new(Block::of_policy) }
     }
 
     /// The prepared answer of a verdict that blocks.
@@ -90,15 +96,15 @@ impl Filter {
     pub fn block(&self, verdict: Verdict) -> Option<&Block> {
         match verdict {
             Verdict::Pass | Verdict::Allowed => None,
-            Verdict::Listed(category) => Some(&self.blocks[category]),
-            Verdict::Denied => Some(&self.denied),
+            Verdict::Listed(category, scope) => Some(self.blocks[category].of(scope)),
+            Verdict::Denied(scope) => Some(self.denied.of(scope)),
         }
     }
 
     /// All categories that list this canonical wire name, whoever asks.
     #[inline]
-    pub fn listed(&self, wire: &[u8], suffixes: &mut Suffixes) -> Categories {
-        let mut found = 0;
+    pub fn listed(&self, wire: &[u8], suffixes: &mut Suffixes) -> Cover {
+        let mut found = Cover::default();
         let mut hashed: Option<&DigestKey> = None;
         for loaded in &self.lists {
             let key = loaded.list.key();
@@ -106,7 +112,7 @@ impl Filter {
                 key.suffixes(wire, suffixes);
                 hashed = Some(key);
             }
-            found |= loaded.categories(suffixes);
+            loaded.cover(suffixes, &mut found);
         }
         found
     }
@@ -133,30 +139,34 @@ impl Filter {
     }
 
     /// Decides a name that stands in the categories `listed`.
+    ///
+    /// It is blocked with everything below it where some entry of the layers
+    /// that block it covers that, too, whichever category is named.
     #[inline]
     pub fn decide(
         &self,
         policy: usize,
         in_force: InForce,
-        listed: Categories,
+        listed: Cover,
         wire: &[u8],
         suffixes: &mut Suffixes,
     ) -> Verdict {
-        if let Some(category) = first(listed & in_force.legal) {
-            return Verdict::Listed(category);
+        if let Some(category) = first(listed.name & in_force.legal) {
+            return Verdict::Listed(category, scope(listed.below & in_force.legal));
         }
-        let liftable = listed & in_force.liftable;
+        let liftable = listed.name & in_force.liftable;
         if liftable == 0 && !self.has_own_rules(policy) {
             return Verdict::Pass;
         }
         let own = self.local[policy].ask(wire, suffixes);
-        if own & OWN_ALLOW != 0 {
+        if own.name & OWN_ALLOW != 0 {
             return Verdict::Allowed;
         }
-        match (first(liftable & self.layers.operator), own & OWN_DENY != 0, first(liftable)) {
-            (Some(category), _, _) => Verdict::Listed(category),
-            (None, true, _) => Verdict::Denied,
-            (None, false, Some(category)) => Verdict::Listed(category),
+        let scope = scope(listed.below & in_force.liftable | own.below & OWN_DENY);
+        match (first(liftable & self.layers.operator), own.name & OWN_DENY != 0, first(liftable)) {
+            (Some(category), _, _) => Verdict::Listed(category, scope),
+            (None, true, _) => Verdict::Denied(scope),
+            (None, false, Some(category)) => Verdict::Listed(category, scope),
             (None, false, None) => Verdict::Pass,
         }
     }
@@ -173,7 +183,8 @@ impl Filter {
     /// The categories that an answer touches are remembered with it for one
     /// generation of lists, so that a hit costs one comparison; only where one
     /// of them is in force, or the policy has rules of its own, is the answer
-    /// walked again, name by name.
+    /// walked again, name by name. What scope an entry for a target has says
+    /// nothing about the name asked for, which is denied as a whole.
     pub fn leads_to(&self, generation: u32, client: Client, decision: Verdict, entry: &Entry) -> Verdict {
         let touched = match entry.touched(generation) {
             Some(touched) => touched,
@@ -182,7 +193,7 @@ impl Filter {
                 let mut suffixes = Suffixes::new();
                 entry.each_target(|target| {
                     touched |= match target {
-                        Target::Name(name) => self.listed(name.as_wire(), &mut suffixes),
+                        Target::Name(name) => self.listed(name.as_wire(), &mut suffixes).name,
                         Target::Address(address) => self.listed_address(address),
                     }
                 });
@@ -207,14 +218,16 @@ impl Filter {
                 Target::Address(address) => {
                     let listed = self.listed_address(address);
                     let listed = listed & (in_force.legal | in_force.liftable);
-                    if listed == 0 { Verdict::Pass } else { Verdict::Listed(listed.trailing_zeros() as usize) }
+                    first(listed).map_or(Verdict::Pass, |category| Verdict::Listed(category, Scope::Subtree))
                 }
             };
             // A name that the policy allows may lead where it likes, but not
             // to what the law lists.
             verdict = match found {
-                Verdict::Listed(category) if allowed && self.legal() & 1 << category == 0 => verdict,
-                Verdict::Denied if allowed => verdict,
+                Verdict::Listed(category, _) if allowed && self.legal() & 1 << category == 0 => verdict,
+                Verdict::Denied(_) if allowed => verdict,
+                Verdict::Listed(category, _) => Verdict::Listed(category, Scope::Subtree),
+                Verdict::Denied(_) => Verdict::Denied(Scope::Subtree),
                 found => found,
             };
         });
@@ -224,11 +237,13 @@ impl Filter {
     /// Names the lists in which `wire` stands, for `explain`.
     pub fn lists_of(&self, wire: &[u8]) -> Vec<(&Loaded, Categories)> {
         let mut suffixes = Suffixes::new();
-        let ask = |loaded: &Loaded, suffixes: &mut Suffixes| {
-            loaded.list.key().suffixes(wire, suffixes);
-            loaded.categories(suffixes)
+        let mut ask = |loaded: &Loaded| {
+            let mut cover = Cover::default();
+            loaded.list.key().suffixes(wire, &mut suffixes);
+            loaded.cover(&suffixes, &mut cover);
+            cover.name
         };
-        let hits = self.lists.iter().map(|loaded| (&**loaded, ask(loaded, &mut suffixes)));
+        let hits = self.lists.iter().map(|loaded| (&**loaded, ask(loaded)));
         hits.filter(|(_, categories)| *categories != 0).collect()
     }
 
@@ -248,17 +263,31 @@ impl Filter {
     }
 }
 
+impl Blocks {
+    fn new(make: impl Fn(Scope) -> Block) -> Self {
+        Blocks { alone: make(Scope::Exact), with_all_below: make(Scope::Subtree) }
+    }
+
+    #[inline]
+    fn of(&self, scope: Scope) -> &Block {
+        match scope {
+            Scope::Exact => &self.alone,
+            Scope::Subtree => &self.with_all_below,
+        }
+    }
+}
+
 impl LocalRules {
-    fn ask(&self, wire: &[u8], suffixes: &mut Suffixes) -> Categories {
-        let mut found = 0;
+    fn ask(&self, wire: &[u8], suffixes: &mut Suffixes) -> Cover {
+        let mut found = Cover::default();
         if let Some(own) = &self.own {
             own.key().suffixes(wire, suffixes);
             found = own.lookup(suffixes);
         }
         for loaded in &self.allow_lists {
             loaded.list.key().suffixes(wire, suffixes);
-            if loaded.list.lookup(suffixes) != 0 {
-                found |= OWN_ALLOW;
+            if loaded.list.lookup(suffixes).name != 0 {
+                found.name |= OWN_ALLOW;
             }
         }
         found
@@ -288,4 +317,74 @@ fn own_rules(allow: &[Rule], deny: &[Rule]) -> Option<List<Vec<u8>>> {
 #[inline]
 fn first(categories: Categories) -> Option<usize> {
     (categories != 0).then(|| categories.trailing_zeros() as usize)
+}
+
+/// Whether entries that cover everything below a name, in these categories, are
+/// among those that block it.
+#[inline]
+fn scope(below: Categories) -> Scope {
+    if below == 0 { Scope::Exact } else { Scope::Subtree }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lists;
+    use signed_list::name::Name;
+    use std::path::Path;
+
+    const CONFIG: &str = "version = 1\n[category.law]\nlayer = \"legal\"\n[category.crime]\nlayer = \"operator\"\n\
+        [category.adult]\nlayer = \"family\"\n[[policy]]\nname = \"all\"\nnetworks = [\"0.0.0.0/0\"]\n\
+        allow = [\"free.test\"]\ndeny = [\"=denied.test\", \"mine.test\"]\n";
+
+    /// A filter with one list of these entries, `=name` for exact ones.
+    fn filter(config: &Config, entries: &[(&str, &str)]) -> Filter {
+        let categories: Vec<String> = config.categories.iter().map(|category| category.name.clone()).collect();
+        let index = |category: &str| categories.iter().position(|name| name == category).unwrap() as u8;
+        let meta =
+            ListMeta { categories: categories.clone(), serial: 1, created: 0, key: DigestKey::OPEN, sealed: false };
+        let mut builder = Builder::new(meta);
+        let mut suffixes = Suffixes::new();
+        for (category, name) in entries {
+            let scope = if name.starts_with('=') { Scope::Exact } else { Scope::Subtree };
+            let name = Name::parse(name.trim_start_matches('=')).unwrap();
+            DigestKey::OPEN.suffixes(name.as_wire(), &mut suffixes);
+            builder.push(suffixes.get(name.labels()), name.labels() as u8, index(category), scope);
+        }
+        let list = lists::embedded(config, builder.build().unwrap());
+        Filter::new(config, vec![list], config.policies.iter().map(|_| Vec::new()).collect())
+    }
+
+    fn judge(entries: &[(&str, &str)], name: &str) -> Verdict {
+        let config = Config::parse(CONFIG, Path::new("t.toml")).unwrap();
+        let client = crate::policy::Policies::new(&config).of("127.0.0.1".parse().unwrap());
+        filter(&config, entries).judge(client, Name::parse(name).unwrap().as_wire(), &mut Suffixes::new())
+    }
+
+    fn listed(category: &str, scope: Scope) -> Verdict {
+        let config = Config::parse(CONFIG, Path::new("t.toml")).unwrap();
+        Verdict::Listed(config.categories.iter().position(|known| known.name == category).unwrap(), scope)
+    }
+
+    #[test]
+    fn a_name_is_blocked_alone_when_only_exact_entries_block_it() {
+        use Scope::{Exact, Subtree};
+        let one = |category| [(category, "=x.test")];
+        for category in ["law", "crime", "adult"] {
+            assert_eq!(judge(&one(category), "x.test"), listed(category, Exact));
+            assert_eq!(judge(&one(category), "www.x.test"), Verdict::Pass);
+            assert_eq!(judge(&[(category, "test")], "x.test"), listed(category, Subtree));
+        }
+        assert_eq!(judge(&[], "denied.test"), Verdict::Denied(Exact));
+        assert_eq!(judge(&[], "www.mine.test"), Verdict::Denied(Subtree));
+        // The layer that comes first names the category; below it another one may block.
+        assert_eq!(judge(&[("crime", "=x.test"), ("adult", "x.test")], "x.test"), listed("crime", Subtree));
+        assert_eq!(judge(&[("crime", "x.test"), ("adult", "=x.test")], "x.test"), listed("crime", Subtree));
+        assert_eq!(judge(&[("adult", "=denied.test")], "denied.test"), Verdict::Denied(Exact));
+        assert_eq!(judge(&[("adult", "denied.test")], "denied.test"), Verdict::Denied(Subtree));
+        assert_eq!(judge(&[("crime", "=mine.test")], "mine.test"), listed("crime", Subtree));
+        // What the law lists alone may be free below, whatever else lists it.
+        assert_eq!(judge(&[("law", "=free.test"), ("adult", "free.test")], "free.test"), listed("law", Exact));
+        assert_eq!(judge(&[("law", "=free.test"), ("adult", "free.test")], "www.free.test"), Verdict::Allowed);
+    }
 }

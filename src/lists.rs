@@ -2,23 +2,31 @@
 //!
 //! A file is checked from its first octet to its last before it is used. One
 //! that fails leaves what is in force in force: a bad list never disarms the
-//! filter. Where `[lists] last_good` names a directory, each good list is
-//! copied there and looked up from the copy, which nobody else writes to; after
-//! a restart the copy stands in for a file that was spoiled meanwhile. Without
-//! that directory the file is read into memory: a file mapped from a place
-//! where others write can be cut short under our feet, which ends a process.
+//! filter, and never keeps another list or the configuration from being taken
+//! over. Only where nothing can stand in for it, it is an error.
+//!
+//! Where `[lists] last_good` names a directory, each good list is copied there
+//! and looked up from the copy, which nobody else writes to; after a restart
+//! the copy stands in for a file that was spoiled meanwhile. The copy is checked
+//! while it is made, so that it does not matter what becomes of the file
+//! meanwhile, and no page of a new list is resident before it is asked for.
+//! Without that directory, and where its disk is full, the file is read into
+//! memory: a file mapped from a place where others write can be cut short under
+//! our feet, which ends a process.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use signed_list::digest::Suffixes;
-use signed_list::list::{List, ListError};
+use signed_list::list::{CheckError, Checked, Cover, List, ListError};
 
+use self::keep::Keeping;
 use crate::config::Config;
 use crate::policy::Categories;
 
+mod keep;
 mod map;
 
 /// Largest list file that is read: 4 GiB is some 400 million names.
@@ -27,42 +35,48 @@ const MOST: u64 = 4 << 30;
 /// A list in force.
 pub struct Loaded {
     /// The list, checked.
-    pub list: List<Bytes>,
+    pub list: Arc<List<Bytes>>,
     /// Where the configuration says it is.
     pub path: PathBuf,
     /// State of that file when it was read.
     pub stamp: Option<Stamp>,
-    /// The file was spoiled and this is the copy of an earlier one.
+    /// The file is spoiled and this is an earlier one: its copy, or what was in
+    /// force before.
     pub from_last_good: bool,
     /// It is looked up from its copy in the `last_good` directory.
     kept: bool,
+    /// What messages and metrics call it.
+    name: String,
     /// For each category of the file, its bit in the configuration.
     categories: Vec<Categories>,
 }
 
 impl Loaded {
-    /// Categories, as the configuration counts them, that cover this name.
+    /// Adds the categories, as the configuration counts them, that cover this
+    /// name.
     #[inline]
-    pub fn categories(&self, suffixes: &Suffixes) -> Categories {
+    pub fn cover(&self, suffixes: &Suffixes, found: &mut Cover) {
         let mut local = self.list.lookup(suffixes);
-        let mut found = 0;
-        while local != 0 {
-            found |= self.categories[local.trailing_zeros() as usize];
-            local &= local - 1;
+        while local.name != 0 {
+            let index = local.name.trailing_zeros();
+            let category = self.categories[index as usize];
+            found.name |= category;
+            found.below |= if local.below >> index & 1 != 0 { category } else { 0 };
+            local.name &= local.name - 1;
         }
-        found
     }
 
-    /// It is a copy of an earlier file, or has no copy where it should. This is
-    /// tried again at each reload: the disk may be mended, and until then the
-    /// trouble has to be told.
+    /// It stands in for a file that is spoiled, or has no copy where it should.
+    /// This is tried again at each reload: file or disk may be mended, and until
+    /// then the trouble has to be told.
     pub fn is_makeshift(&self, config: &Config) -> bool {
         self.from_last_good || config.last_good.is_some() && !self.kept
     }
 
-    /// File name without its directory, for messages and metrics.
+    /// File name for messages and metrics: without its directory, unless another
+    /// list has the same.
     pub fn name(&self) -> String {
-        short_name(&self.path)
+        self.name.clone()
     }
 }
 
@@ -137,13 +151,13 @@ pub enum ListsError {
 /// Loads all lists of a configuration, taking over from `old` what has not
 /// changed. The first result are the category lists, the second the allow
 /// lists of each policy; `notes` gets a sentence for each list that had to be
-/// replaced by its last good copy, or that could not be copied.
+/// replaced by an earlier one, or that could not be copied.
 ///
 /// `keep` is for the resolver itself: copies are mapped, and a second program
 /// that writes them could cut one short under its feet.
 ///
 /// # Errors
-/// The first list that cannot be used and has no good copy.
+/// The first list that cannot be used, has no good copy and is not in `old`.
 pub fn load(config: &Config, old: &[Arc<Loaded>], keep: bool, notes: &mut Vec<String>) -> Result<Lists, ListsError> {
     let mut loader = Loader { config, old, may_keep: keep, notes };
     let lists = config.lists.iter().map(|path| loader.list(path, true)).collect::<Result<_, _>>()?;
@@ -170,51 +184,81 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn list(&mut self, path: &Path, blocks: bool) -> Result<Arc<Loaded>, ListsError> {
         let stamp = Stamp::of(path);
-        let copy = self.config.last_good.as_ref().map(|dir| dir.join(copy_name(path)));
-        let same = |loaded: &&Arc<Loaded>| loaded.path == path && loaded.stamp == stamp && stamp.is_some();
-        if let Some(old) = self.old.iter().find(same).filter(|old| !old.is_makeshift(self.config)) {
-            // The categories may have moved in the configuration.
-            if self.categories(path, &old.list, blocks)? == old.categories {
-                return Ok(old.clone());
-            }
-        }
-        // Nothing becomes the last good copy before all of it is known to be good.
-        let whole = |list| Ok((self.categories(path, &list, blocks)?, list));
-        let (categories, list, kept, from_last_good) = match open(path).and_then(whole) {
-            Ok((categories, list)) => {
-                let (list, kept) = match &copy {
-                    Some(copy) if self.may_keep => self.keep(list, path, copy),
-                    _ => (list, false),
-                };
-                (categories, list, kept, false)
-            }
-            Err(error) => {
-                let saved = copy.as_ref().and_then(|copy| map(copy).and_then(whole).ok());
-                let Some((categories, list)) = saved else { return Err(error) };
-                self.notes
-                    .push(format!("{error}. The last good copy of it (serial {}) is used instead.", list.serial()));
-                (categories, list, true, true)
-            }
+        let old = self.old;
+        let before = old.iter().find(|loaded| loaded.path == path);
+        let same = |old: &&Arc<Loaded>| old.path == path && old.stamp == stamp && stamp.is_some();
+        let config = self.config;
+        let ready = |list: Arc<List<Bytes>>, kept, from_last_good, categories| {
+            let name = label(config, path);
+            Ok(Arc::new(Loaded { list, path: path.into(), stamp, from_last_good, kept, name, categories }))
         };
-        Ok(Arc::new(Loaded { list, path: path.into(), stamp, from_last_good, kept, categories }))
-    }
-
-    /// Writes the copy beside its place and renames it: after a crash at any
-    /// moment the directory holds the old copy or the new one.
-    fn keep(&mut self, list: List<Bytes>, path: &Path, copy: &Path) -> (List<Bytes>, bool) {
-        let kept = write_copy(list.as_bytes(), copy).map_err(|source| ListsError::Read { path: copy.into(), source });
-        match kept.and_then(|()| map(copy)) {
-            Ok(mapped) if mapped.hash() == list.hash() => (mapped, true),
-            Ok(_) => (list, false),
-            Err(error) => {
-                self.notes
-                    .push(format!("{} is in force, but could not be kept as last good copy: {error}", path.display()));
-                (list, false)
-            }
+        if let Some(old) = old.iter().find(same).filter(|old| !old.is_makeshift(config)) {
+            // The categories may have moved in the configuration.
+            let categories = self.categories(path, old.list.categories(), blocks)?;
+            return ready(old.list.clone(), old.kept, false, categories);
         }
+        let copy = config.last_good.as_ref().map(|directory| directory.join(copy_name(path)));
+        let error = match self.take(path, copy.as_deref(), before, blocks) {
+            Ok((list, kept, categories)) => return ready(Arc::new(list), kept, false, categories),
+            Err(error) => error,
+        };
+        let usable = |list: &List<Bytes>| self.categories(path, list.categories(), blocks).ok();
+        if let Some((old, categories)) = before.and_then(|old| Some((old, usable(&old.list)?))) {
+            self.notes.push(instead(&error, &old.list, old.kept));
+            return ready(old.list.clone(), old.kept, true, categories);
+        }
+        let saved = copy.and_then(|copy| keep::saved(&copy).ok());
+        if let Some((list, categories)) = saved.and_then(|list| usable(&list).map(|categories| (list, categories))) {
+            self.notes.push(instead(&error, &list, true));
+            return ready(Arc::new(list), true, true, categories);
+        }
+        Err(error)
     }
 
-    fn categories(&self, path: &Path, list: &List<Bytes>, blocks: bool) -> Result<Vec<Categories>, ListsError> {
+    /// The file as it is now, if it is good, from its copy where it has one.
+    fn take(
+        &mut self,
+        path: &Path,
+        copy: Option<&Path>,
+        before: Option<&Arc<Loaded>>,
+        blocks: bool,
+    ) -> Result<(List<Bytes>, bool, Vec<Categories>), ListsError> {
+        let read = |source| ListsError::Read { path: path.into(), source };
+        let wrong = |error| match error {
+            CheckError::Read(source) => read(source),
+            CheckError::List(source) => ListsError::Format { path: path.into(), source },
+        };
+        let Some(copy) = copy.filter(|_| self.may_keep) else {
+            let list = in_memory(path).map_err(wrong)?;
+            let categories = self.categories(path, list.categories(), blocks)?;
+            return Ok((list, false, categories));
+        };
+        if before.is_some_and(|before| before.from_last_good) {
+            // Likely to be spoiled still, and tried every few seconds: it is
+            // not written each time before it is known to be good.
+            Checked::read(open(path).map_err(read)?, None).map_err(wrong)?;
+        }
+        let mut keeping = Keeping::new(open(path).map_err(read)?, copy);
+        let checked = Checked::read(&mut keeping, None).map_err(wrong)?;
+        // Nothing becomes the last good copy before all of it is known to be
+        // good.
+        let categories = self.categories(path, checked.categories(), blocks)?;
+        let kept = keeping.finish().and_then(|map| checked.over(Bytes::Mapped(map)).map_err(io::Error::other));
+        let error = match kept {
+            Ok(list) => return Ok((list, true, categories)),
+            Err(error) => error,
+        };
+        let list = in_memory(path).map_err(wrong)?;
+        let categories = self.categories(path, list.categories(), blocks)?;
+        self.notes.push(format!(
+            "{} is in force, but could not be kept as last good copy: {}: {error}; check that the directory exists, has              room, and that this user may write to it",
+            path.display(),
+            copy.display()
+        ));
+        Ok((list, false, categories))
+    }
+
+    fn categories(&self, path: &Path, names: &[String], blocks: bool) -> Result<Vec<Categories>, ListsError> {
         let index = |name: &String| self.config.categories.iter().position(|category| category.name == *name);
         let bit = |name: &String| match index(name) {
             // A name on an allow list is allowed whatever its category is called.
@@ -222,71 +266,46 @@ impl Loader<'_> {
             Some(index) => Ok(1 << index),
             None => Err(ListsError::UnknownCategory { path: path.into(), category: name.clone() }),
         };
-        list.categories().iter().map(bit).collect()
+        names.iter().map(bit).collect()
+    }
+}
+
+/// Says that an earlier list stands in for one that is spoiled.
+fn instead(error: &ListsError, list: &List<Bytes>, kept: bool) -> String {
+    let serial = list.serial();
+    match kept {
+        true => format!("{error}. The last good copy of it (serial {serial}) is used instead."),
+        false => format!(
+            "{error}. The one before it (serial {serial}) stays in force, but only in memory: mend the file before the \
+             next start, which needs it."
+        ),
     }
 }
 
 /// A list that is built into the program, for the defaults.
 pub fn embedded(config: &Config, bytes: Vec<u8>) -> Arc<Loaded> {
-    let list = List::open(Bytes::Memory(bytes), None).expect("built a moment ago");
+    let list = Arc::new(List::open(Bytes::Memory(bytes), None).expect("built a moment ago"));
     let index = |name: &String| config.categories.iter().position(|category| category.name == *name);
     let categories = list.categories().iter().map(|name| index(name).map_or(0, |index| 1 << index)).collect();
     let path = PathBuf::from("built-in sample");
-    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, kept: false, categories })
+    let name = short_name(&path);
+    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, kept: false, name, categories })
 }
 
-/// Reads a file that somebody else may write to at any time.
-fn open(path: &Path) -> Result<List<Bytes>, ListsError> {
-    let read = || {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        if length > MOST {
-            return Err(io::Error::other("the file is larger than 4 GiB"));
-        }
-        let mut bytes = Vec::with_capacity(length as usize);
-        file.take(MOST).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|source| ListsError::Read { path: path.into(), source })?;
-    List::open(Bytes::Memory(bytes), None).map_err(|source| ListsError::Format { path: path.into(), source })
-}
-
-fn map(path: &Path) -> Result<List<Bytes>, ListsError> {
-    let mapped = File::open(path).and_then(|file| map::Map::new(&file));
-    let bytes = mapped.map_err(|source| ListsError::Read { path: path.into(), source })?;
-    List::open(Bytes::Mapped(bytes), None).map_err(|source| ListsError::Format { path: path.into(), source })
-}
-
-fn write_copy(bytes: &[u8], copy: &Path) -> io::Result<()> {
-    if holds(copy, bytes) {
-        return Ok(());
+/// Opens a file that somebody else may write to at any time.
+fn open(path: &Path) -> io::Result<io::Take<File>> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() > MOST {
+        return Err(io::Error::other("the file is larger than 4 GiB"));
     }
-    let beside = copy.with_extension("new");
-    let mut file = File::create(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&beside, copy)) {
-        // Half a copy takes room on a full disk; what is in force stays.
-        drop(fs::remove_file(&beside));
-        return Err(error);
-    }
-    // Without this the rename itself could be lost with the power.
-    copy.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    Ok(file.take(MOST))
 }
 
-/// Whether the file holds this and nothing else. It is read piece by piece: a
-/// whole one more in memory would be the third of a large list.
-fn holds(copy: &Path, bytes: &[u8]) -> bool {
-    let Ok(mut file) = File::open(copy) else { return false };
-    let mut piece = vec![0; 64 << 10];
-    let mut rest = Some(bytes);
-    while let Some(left) = rest {
-        match file.read(&mut piece) {
-            Ok(0) => return left.is_empty(),
-            Ok(length) => rest = left.strip_prefix(&piece[..length]),
-            Err(_) => return false,
-        }
-    }
-    false
+fn in_memory(path: &Path) -> Result<List<Bytes>, CheckError> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::with_capacity(file.get_ref().metadata()?.len() as usize);
+    file.read_to_end(&mut bytes)?;
+    Ok(List::open(Bytes::Memory(bytes), None)?)
 }
 
 /// Name of the copy: the file's own name and a digest of its whole path, since
@@ -302,4 +321,12 @@ fn copy_name(path: &Path) -> String {
 
 fn short_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// What messages and metrics call a list: two lists must not share a name.
+fn label(config: &Config, path: &Path) -> String {
+    let of_policies = config.policies.iter().flat_map(|policy| &policy.allow_lists);
+    let mut others = config.lists.iter().chain(of_policies).filter(|other| *other != path);
+    let name = short_name(path);
+    if others.any(|other| short_name(other) == name) { path.display().to_string() } else { name }
 }

@@ -56,7 +56,7 @@ pub fn render(service: &Service) -> String {
     let created = each(|loaded| loaded.list.created());
     page.gauge("list_created_timestamp_seconds", "Unix time at which a list was made.", "list", created);
     let copies = each(|loaded| u64::from(loaded.from_last_good));
-    page.gauge("list_from_last_good", "1 if a spoiled list was replaced by its last good copy.", "list", copies);
+    page.gauge("list_from_last_good", "1 if a spoiled list was replaced by an earlier one.", "list", copies);
 
     let reloads = service.reloads();
     let results = [("done", reloads.done), ("refused", reloads.refused)];

@@ -278,7 +278,7 @@ fn limit_of(query: &Query, transport: Transport, payload: u16, room: usize) -> u
 #[inline]
 fn count_block(snapshot: &Snapshot, shard: &Shard, decision: Decision, outcome: Outcome) {
     shard.ended(outcome);
-    shard.blocked(if let Decision::Listed(category) = decision { snapshot.counters[category] } else { DENIED });
+    shard.blocked(if let Decision::Listed(category, _) = decision { snapshot.counters[category] } else { DENIED });
 }
 
 /// An answer without records.

@@ -67,20 +67,20 @@ impl Service {
     pub fn reload(&self) {
         let mut notes = Vec::new();
         let result = self.try_reload(&mut notes);
-        for note in &notes {
-            tracing::warn!("{note}");
-        }
         let mut reloads = self.reloads();
+        // What is tried again and again is said once.
         match result {
             Ok(()) => {
                 reloads.done += 1;
+                for note in notes.iter().filter(|note| !reloads.notes.contains(note)) {
+                    tracing::warn!("{note}");
+                }
                 (reloads.problem, reloads.notes) = (None, notes);
                 tracing::info!(lists = %self.lists_in_words(), "reloaded");
             }
             Err(error) => {
                 reloads.refused += 1;
                 let problem = error.to_string();
-                // Said once, though it is tried again and again.
                 if reloads.problem.as_ref() != Some(&problem) {
                     tracing::error!("not reloaded, the state before stays in force: {problem}");
                 }

@@ -55,7 +55,7 @@ impl World {
     fn blocks(&self, name: &str) -> bool {
         let mut suffixes = Suffixes::new();
         DigestKey::OPEN.suffixes(Name::parse(name).unwrap().as_wire(), &mut suffixes);
-        List::open(self.list(), None).unwrap().lookup(&suffixes) == 1
+        List::open(self.list(), None).unwrap().lookup(&suffixes).name == 1
     }
 
     /// Files in the directory, sorted.

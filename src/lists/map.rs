@@ -14,9 +14,9 @@ impl Map {
     /// What the system says, for an empty file too.
     pub fn new(file: &File) -> io::Result<Self> {
         // SAFETY: the bytes must not change while they are mapped. These files
-        // are written once, beside, and renamed into place; afterwards they are
-        // only ever replaced by renaming another file over them, which leaves
-        // the mapped one whole. The directory belongs to this program's user
+        // are written once, beside, and renamed into place before they come
+        // here; afterwards they are only ever replaced by renaming another file
+        // over them, which leaves the mapped one whole. The directory belongs to this program's user
         // alone (deploy/ creates it so).
         let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Map(map))

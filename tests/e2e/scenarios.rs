@@ -49,6 +49,7 @@ scenarios! {
     chaos
     classes
     edns
+    exact_entries
     large_from_upstream
     letter_case
     local_forward

@@ -181,12 +181,14 @@ fn ask_list(file: &[u8]) {
         [&b"\x00"[..], b"\x03com\x00", b"\x01a\x01b\x01c\x01d\x03net\x00", &[&b"\x01x".repeat(127)[..], &[0]].concat()]
     {
         list.key().suffixes(name, &mut suffixes);
-        assert!(list.lookup(&suffixes) <= most);
+        let cover = list.lookup(&suffixes);
+        assert!(cover.name <= most && cover.below & !cover.name == 0);
     }
     for i in 0..20 {
         let name = signed_list::name::Name::parse(&world::text(i)).expect("a made-up name");
         list.key().suffixes(name.as_wire(), &mut suffixes);
-        assert!(list.lookup(&suffixes) <= most);
+        let cover = list.lookup(&suffixes);
+        assert!(cover.name <= most && cover.below & !cover.name == 0);
     }
 }
 

@@ -9,6 +9,7 @@ use friendly_resolver::block::Block;
 use friendly_resolver::config::{BlockAnswer, Category, Layer};
 use friendly_resolver::query::Query;
 use proptest::prelude::*;
+use signed_list::list::Scope;
 
 use crate::made::{name, seen};
 
@@ -46,13 +47,14 @@ proptest! {
     #[test]
     fn every_mode_answers_every_type(
         mode in mode(),
+        scope in prop_oneof![Just(Scope::Subtree), Just(Scope::Exact)],
         (ede, ttl) in (any::<u16>(), 0u32..1_000_000),
         qname in name(),
         qtype in prop_oneof![Just(1u16), Just(28u16), Just(65u16), any::<u16>()],
         flags in any::<[bool; 3]>(),
         edns in any::<Option<bool>>(),
     ) {
-        let block = Block::new(&category(mode.clone(), ede, ttl));
+        let block = Block::new(&category(mode.clone(), ede, ttl), scope);
         let packet = packet(&qname, qtype, flags, edns);
         let query = Query::parse(&packet).expect("a good question");
         let mut buffer = [0xee; 1232];
@@ -65,7 +67,9 @@ proptest! {
         prop_assert_eq!(header.id(), 0x0102);
         prop_assert!(header.qr() && header.ra() && !header.aa() && !header.tc() && !header.ad());
         prop_assert_eq!((header.rd(), header.cd()), (flags[0], flags[2]));
-        let code = if mode == BlockAnswer::NxDomain { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        // What denies all below a name is only said where all below it is blocked.
+        let denies_all = mode == BlockAnswer::NxDomain && scope == Scope::Subtree;
+        let code = if denies_all { Rcode::NXDOMAIN } else { Rcode::NOERROR };
         prop_assert_eq!(header.rcode(), code);
         prop_assert_eq!(&buffer[12..query.question_end], &packet[12..query.question_end]);
 
@@ -110,12 +114,14 @@ proptest! {
 fn legal_and_family_blocks_look_the_same() {
     let question = packet(&"www.example.com".parse().unwrap(), Rtype::A.to_int(), [true, false, false], Some(false));
     let query = Query::parse(&question).ok().unwrap();
-    let write = |layer| {
+    let write = |layer, scope| {
         let mut buffer = [0; 1232];
         buffer[..question.len()].copy_from_slice(&question);
         let category = Category { layer, ..category(BlockAnswer::NxDomain, 17, 60) };
-        let length = Block::new(&category).write(&mut buffer, &query, 1232);
+        let length = Block::new(&category, scope).write(&mut buffer, &query, 1232);
         buffer[..length].to_vec()
     };
-    assert_eq!(write(Layer::Legal), write(Layer::Family));
+    for scope in [Scope::Subtree, Scope::Exact] {
+        assert_eq!(write(Layer::Legal, scope), write(Layer::Family, scope));
+    }
 }

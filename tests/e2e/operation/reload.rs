@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{LISTED, Load, SOON, large_list, run};
@@ -132,6 +133,27 @@ fn a_list_that_comes_after_the_configuration_that_names_it_is_taken_over_by_itse
     world.write_list("a.list", 1, &[("adult", "late.example")]);
     assert!(eventually(SOON, || daemon.is_blocked("late.example")), "{}", daemon.log());
     assert!(daemon.problems().is_empty());
+}
+
+#[test]
+fn two_lists_of_one_file_name_are_told_apart() {
+    let world = World::new();
+    let directory = world.write_list("a.list", 1, &[("adult", "one.example")]).with_file_name("more");
+    fs::create_dir(&directory).expect("a directory of the test");
+    world.write_list("more/a.list", 2, &[("adult", "two.example")]);
+    world.write_list("b.list", 3, &[("adult", "three.example")]);
+    let settings = |files: &str| format!("[lists]\nfiles = [{files}]\n");
+    let daemon = world.start(&[], &settings("\"a.list\", \"more/a.list\", \"b.list\""));
+    let serial = |path: &Path| daemon.metric(&format!("list_serial{{list=\"{}\"}}", path.display()));
+    assert_eq!(serial(&directory.with_file_name("a.list")), 1);
+    assert_eq!(serial(&directory.join("a.list")), 2);
+    assert_eq!(serial(Path::new("b.list")), 3);
+    let told: Vec<_> = (0..3).map(|at| daemon.health()["lists"][at]["list"].to_string()).collect();
+    assert!(told.iter().all(|name| told.iter().filter(|other| *other == name).count() == 1), "{told:?}");
+    // Alone, each goes by its short name again.
+    world.write("friendly.toml", world.config(&[], &settings("\"more/a.list\", \"b.list\"")));
+    assert!(eventually(SOON, || daemon.health()["lists"].as_array().is_some_and(|lists| lists.len() == 2)));
+    assert_eq!((serial(Path::new("a.list")), serial(Path::new("b.list"))), (2, 3));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn spoiled() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn f21_f24_a_spoiled_list_is_refused_by_name_and_the_one_before_goes_on_filtering() {
+fn f21_f24_a_spoiled_list_is_told_by_name_and_the_one_before_goes_on_filtering() {
     let world = World::new();
     let upstream = Liar::start(world.upstream(1));
     let good = large_list(1, &["listed.example"], 200);
@@ -45,9 +45,11 @@ fn f21_f24_a_spoiled_list_is_refused_by_name_and_the_one_before_goes_on_filterin
     for (what, list, words) in spoiled() {
         world.write("a.list", &list);
         daemon.signal("HUP");
-        let told = || daemon.problems().iter().any(|problem| problem.contains("a.list") && problem.contains(words));
+        let all = ["a.list", words, "serial 1", "in memory", "mend the file"];
+        let told = || daemon.problems().iter().any(|problem| all.iter().all(|word| problem.contains(word)));
         assert!(eventually(SOON, told), "{what}: {:?}", daemon.problems());
-        assert_eq!(daemon.metric("last_reload_successful"), 0, "{what}");
+        assert_eq!(daemon.metric("last_reload_successful"), 1, "{what}");
+        assert_eq!(daemon.metric("list_from_last_good"), 1, "{what}");
         assert!(daemon.is_blocked("listed.example"), "{what}");
         assert_eq!(daemon.health()["lists"][0]["serial"], 1, "{what}");
     }
@@ -55,13 +57,60 @@ fn f21_f24_a_spoiled_list_is_refused_by_name_and_the_one_before_goes_on_filterin
     let path = world.write("a.list", &good);
     for make in [|path: &Path| fs::remove_file(path), |path: &Path| fs::create_dir(path)] {
         make(&path).expect("our own directory");
-        assert!(!daemon.reload() && daemon.is_blocked("listed.example"));
+        assert!(daemon.reload() && daemon.is_blocked("listed.example"));
         assert!(daemon.problems()[0].contains("a.list"));
     }
+    // Told again and again on request, but not in the log.
+    let said = daemon.log().matches("WARN").count();
+    assert!(daemon.reload() && daemon.problems().len() == 1);
+    assert_eq!(daemon.log().matches("WARN").count(), said, "{}", daemon.log());
     fs::remove_dir(&path).expect("our own directory");
     world.write("a.list", &good);
-    assert!(eventually(SOON, || daemon.metric("last_reload_successful") == 1), "{}", daemon.log());
-    assert!(daemon.problems().is_empty() && daemon.is_blocked("listed.example"));
+    assert!(eventually(SOON, || daemon.problems().is_empty()), "{}", daemon.log());
+    assert_eq!(daemon.metric("list_from_last_good"), 0);
+    assert!(daemon.is_blocked("listed.example"));
+}
+
+#[test]
+fn f24_a_spoiled_list_keeps_neither_the_configuration_nor_another_list_back() {
+    let rules = "[[policy]]\nname = \"all\"\nnetworks = [\"0.0.0.0/0\"]\ndeny = [\"denied.example\"]\n";
+    for last_good in ["", "last_good = \"good\"\n"] {
+        let world = World::new();
+        let upstream = Liar::start(world.upstream(1));
+        let path = world.write_list("a.list", 1, &[("adult", "a.example")]);
+        fs::create_dir(path.with_file_name("good")).expect("our own directory");
+        world.write_list("b.list", 1, &[("adult", "old.example")]);
+        let lists = |files: &str| format!("[lists]\nfiles = [{files}]\n{last_good}{rules}");
+        let before = lists("\"a.list\", \"b.list\"").replace(rules, "");
+        let daemon = world.start(&[upstream.address()], &before);
+
+        // One spoiled, one new, one more, and a rule.
+        world.write("a.list", "spoiled");
+        world.write_list("b.list", 2, &[("adult", "new.example")]);
+        world.write_list("c.list", 3, &[("gambling", "c.example")]);
+        let after = lists("\"c.list\", \"a.list\", \"b.list\"")
+            + "[category.gambling]\nlayer = \"family\"\n[category.adult]\nlayer = \"family\"\n";
+        world.write("friendly.toml", world.config(&[upstream.address()], &after));
+        let all =
+            || ["a.example", "new.example", "c.example", "denied.example"].iter().all(|name| daemon.is_blocked(name));
+        assert!(eventually(SOON, all), "{last_good}: {}", daemon.log());
+        assert!(daemon.resolves("old.example"));
+        assert_eq!(daemon.problems().len(), 1, "{:?}", daemon.problems());
+        let told = daemon.problems().remove(0);
+        assert!(["a.list", "not a list", "serial 1"].iter().all(|word| told.contains(word)), "{told}");
+        for (list, old) in [("a.list", 1), ("b.list", 0), ("c.list", 0)] {
+            assert_eq!(daemon.metric(&format!("list_from_last_good{{list=\"{list}\"}}")), old, "{list}");
+        }
+
+        // What the configuration does not name any more is gone.
+        world.write("friendly.toml", world.config(&[upstream.address()], &after.replace("\"a.list\", ", "")));
+        assert!(eventually(SOON, || daemon.resolves("a.example")), "{}", daemon.log());
+        assert!(daemon.problems().is_empty() && daemon.is_blocked("new.example"));
+        // And what was never in force is an error.
+        world.write("friendly.toml", world.config(&[upstream.address()], &after.replace("a.list", "d.list")));
+        assert!(eventually(SOON, || daemon.metric("last_reload_successful") == 0));
+        assert!(daemon.problems()[0].contains("d.list") && daemon.is_blocked("new.example"));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{ListError, layout};
 /// Octets of one record of the shard section.
 pub(super) const RECORD: usize = 24;
 /// Most shards a file may have; enough for 2^32 entries.
-const MAX_SHARDS: u32 = 1 << 16;
+pub(super) const MAX_SHARDS: u32 = 1 << 16;
 /// A shard is split when it would have more digests than this on average.
 const SHARD_TARGET: usize = 1_500_000;
 /// With fewer digests than this no filter is made: the entries are found at once, and the formulas for the size of a
@@ -43,8 +43,9 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Reads the shard section. Afterwards every index that [`Self::passes`] makes lies inside its shard.
-    pub(super) fn read(records: &[u8], count: u32, fingerprints: &[[u8; 2]]) -> Result<Filter, ListError> {
+    /// Reads the shard section of a file with so many fingerprints. Afterwards every index that [`Self::passes`] makes
+    /// lies inside its shard.
+    pub(super) fn read(records: &[u8], count: u32, fingerprints: usize) -> Result<Filter, ListError> {
         if count != 0 && !(count.is_power_of_two() && count <= MAX_SHARDS) || records.len() != count as usize * RECORD {
             return Err(ListError::Malformed("number of filter shards"));
         }
@@ -72,11 +73,11 @@ impl Filter {
             end = usize::try_from(size)
                 .ok()
                 .and_then(|size| end.checked_add(size))
-                .filter(|&end| end <= fingerprints.len())
+                .filter(|&end| end <= fingerprints)
                 .ok_or(ListError::Malformed("size of a filter shard"))?;
             shards.push(shard);
         }
-        if end != fingerprints.len() {
+        if end != fingerprints {
             return Err(ListError::Malformed("number of fingerprints"));
         }
         Ok(Filter { shards: shards.into(), shift: 63 - count.max(1).trailing_zeros() })
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     fn read(built: &FilterSections) -> Filter {
-        Filter::read(&built.records, built.count, built.fingerprints.as_chunks().0).unwrap()
+        Filter::read(&built.records, built.count, built.fingerprints.len() / 2).unwrap()
     }
 
     fn digests(seed: u64, count: u64) -> Vec<u64> {

@@ -38,32 +38,28 @@ pub(super) struct Header {
     pub(super) sections: Sections,
 }
 
-impl Header {
-    /// Reads and checks all that can be checked before the sections are looked into, the hash of the file included.
-    pub(super) fn read(file: &[u8]) -> Result<Header, ListError> {
-        let found = file.len() as u64;
-        let short = ListError::Length { expected: HEADER as u64, found };
-        match file.first_chunk() {
-            Some(&MARK) => {}
-            None if !file.is_empty() && MARK.starts_with(file) => return Err(short),
-            _ => return Err(ListError::NotAList),
-        }
-        // The version comes before everything that another version may do in another way.
-        let version = u32::from_le_bytes(*file[8..].first_chunk().ok_or(short.clone())?);
-        match version {
-            VERSION => {}
-            0 => return Err(ListError::Malformed("version")),
-            _ => return Err(ListError::Newer(version)),
-        }
-        let head = file.first_chunk::<HEADER>().ok_or(short)?;
-        let end = word(head, SECTIONS + 4 * 16).saturating_add(word(head, SECTIONS + 4 * 16 + 8));
-        if end != found {
-            return Err(ListError::Length { expected: end, found });
-        }
-        if hash(file) != head[HASH] {
-            return Err(ListError::Hash);
-        }
+/// Checks mark and version of a file of which `length` octets are there, and says where it ends by its own account.
+pub(super) fn read_mark(head: &[u8; HEADER], length: usize) -> Result<u64, ListError> {
+    let short = ListError::Length { expected: HEADER as u64, found: length as u64 };
+    let file = &head[..length];
+    match file.first_chunk() {
+        Some(&MARK) => {}
+        None if !file.is_empty() && MARK.starts_with(file) => return Err(short),
+        _ => return Err(ListError::NotAList),
+    }
+    // The version comes before everything that another version may do in another way.
+    let version = u32::from_le_bytes(*file[8..].first_chunk().ok_or(short.clone())?);
+    match version {
+        VERSION if length < HEADER => Err(short),
+        VERSION => Ok(word(head, SECTIONS + 4 * 16).saturating_add(word(head, SECTIONS + 4 * 16 + 8))),
+        0 => Err(ListError::Malformed("version")),
+        _ => Err(ListError::Newer(version)),
+    }
+}
 
+impl Header {
+    /// Reads and checks all that can be checked before the sections are looked into.
+    pub(super) fn read(head: &[u8; HEADER]) -> Result<Header, ListError> {
         let flags = half(head, 12);
         let entries = u32::try_from(word(head, 88)).map_err(|_| ListError::Malformed("number of entries"))?;
         let header = Header {
@@ -79,7 +75,7 @@ impl Header {
             categories: half(head, 128),
             bucket_bits: half(head, 132),
             shards: half(head, 136),
-            sections: Sections::read(head, file)?,
+            sections: Sections::read(head)?,
         };
         let unused = [u64::from(half(head, 140)), word(head, 224), word(head, 232), word(head, 240), word(head, 248)];
         if flags & !SEALED != 0 || unused != [0; 5] || header.sealed && header.key != [0; 16] {
@@ -93,13 +89,18 @@ impl Header {
     }
 
     /// Every section must be as long as the numbers of the header want it. Fingerprints and categories have their
-    /// length from their content, which is checked where it is read.
+    /// length from their content, which is checked where it is read; before, categories must not be too many to read.
     fn check_lengths(&self) -> Result<(), ListError> {
         if !(1..=MAX_BUCKET_BITS).contains(&self.bucket_bits) {
             return Err(ListError::Malformed("bucket bits"));
         }
-        let [_, shards, fingerprints, buckets, entries] = self.sections.0.map(|(start, end)| (end - start) as u64);
-        let fits = shards == u64::from(self.shards) * filter::RECORD as u64
+        if self.shards > filter::MAX_SHARDS {
+            return Err(ListError::Malformed("number of filter shards"));
+        }
+        let [categories, shards, fingerprints, buckets, entries] =
+            [0, 1, 2, 3, 4].map(|index| self.sections.length(index) as u64);
+        let fits = categories <= MAX_CATEGORIES as u64 * 256
+            && shards == u64::from(self.shards) * filter::RECORD as u64
             && fingerprints % 2 == 0
             && buckets == ((1 << self.bucket_bits) + 1) * 4
             && entries == u64::from(self.entries) * 6;
@@ -148,25 +149,16 @@ impl Sections {
         Some(Sections(places))
     }
 
-    /// The lengths of the header decide; the offsets and the zeros in between must be what follows from them.
-    fn read(head: &[u8; HEADER], file: &[u8]) -> Result<Sections, ListError> {
+    /// The lengths of the header decide; the offsets must be what follows from them.
+    fn read(head: &[u8; HEADER]) -> Result<Sections, ListError> {
         let wrong = ListError::Malformed("place of a section");
         let mut lengths = [0; 5];
         for (i, length) in lengths.iter_mut().enumerate() {
             *length = usize::try_from(word(head, SECTIONS + i * 16 + 8)).map_err(|_| wrong.clone())?;
         }
         let sections = Sections::of_lengths(lengths).ok_or(wrong.clone())?;
-        let mut before = HEADER;
-        for (i, (start, end)) in sections.0.into_iter().enumerate() {
-            if start as u64 != word(head, SECTIONS + i * 16) || end > file.len() {
-                return Err(wrong);
-            }
-            if file[before..start].iter().any(|&octet| octet != 0) {
-                return Err(ListError::Malformed("octets between sections"));
-            }
-            before = end;
-        }
-        Ok(sections)
+        let fits = (0..5).all(|i| sections.start(i) as u64 == word(head, SECTIONS + i * 16));
+        if fits { Ok(sections) } else { Err(wrong) }
     }
 
     /// Octets of the whole file.
@@ -174,18 +166,20 @@ impl Sections {
         self.0[4].1
     }
 
+    /// Where a section begins.
+    pub(super) fn start(&self, index: usize) -> usize {
+        self.0[index].0
+    }
+
+    /// Octets of a section.
+    pub(super) fn length(&self, index: usize) -> usize {
+        self.0[index].1 - self.0[index].0
+    }
+
     fn section<'a>(&self, file: &'a [u8], index: usize) -> &'a [u8] {
         let (start, end) = self.0[index];
-        // The places were checked against this very file; what it may have become since then is not trusted.
+        // The places were checked with this very file; what it may have become since then is not trusted.
         file.get(start..end).unwrap_or(&[])
-    }
-
-    pub(super) fn categories<'a>(&self, file: &'a [u8]) -> &'a [u8] {
-        self.section(file, 0)
-    }
-
-    pub(super) fn shards<'a>(&self, file: &'a [u8]) -> &'a [u8] {
-        self.section(file, 1)
     }
 
     #[inline]
@@ -205,7 +199,7 @@ impl Sections {
 
     /// Fills `file` with zeros up to where section `index` begins.
     pub(super) fn pad(&self, file: &mut Vec<u8>, index: usize) {
-        file.resize(self.0[index].0, 0);
+        file.resize(self.start(index), 0);
     }
 }
 

@@ -46,6 +46,7 @@
 //! shards, and in a shard with segment length 0, there is no filter and every digest passes.
 
 mod build;
+mod check;
 mod filter;
 mod layout;
 #[cfg(test)]
@@ -56,8 +57,8 @@ use std::fmt;
 use thiserror::Error;
 
 pub use self::build::{BuildError, Builder};
-use self::filter::Filter;
-use self::layout::{EXACT, Header, Sections};
+pub use self::check::{CheckError, Checked};
+use self::layout::{EXACT, Header};
 use crate::digest::{DigestKey, Suffixes};
 
 /// What an entry covers.
@@ -119,109 +120,78 @@ pub enum ListError {
     WrongKey,
 }
 
+/// Which categories cover a name: bit i is category i of the file, 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Cover {
+    /// Those that cover the name, by entries of either scope.
+    pub name: u64,
+    /// Those of them that also cover everything below it.
+    pub below: u64,
+}
+
 /// An opened list over its octets: `&[u8]`, `Vec<u8>`, a memory map.
 ///
-/// Opening checks everything, so that looking up has nothing left to check. It still reads with bounds: should the
+/// All of it was checked before, so that looking up has nothing left to check. It still reads with bounds: should the
 /// octets change underneath (somebody writes into a mapped file), answers turn wrong, but nothing panics.
 pub struct List<B: AsRef<[u8]>> {
     bytes: B,
-    sections: Sections,
-    filter: Filter,
-    subtree_depths: u128,
-    exact_depths: u128,
-    bucket_bits: u32,
-    category_mask: u64,
-    entries: usize,
-    categories: Vec<String>,
-    serial: u64,
-    created: u64,
-    key: DigestKey,
-    sealed: bool,
-    hash: [u8; 32],
+    checked: Checked,
 }
 
 impl<B: AsRef<[u8]>> List<B> {
-    /// Checks mark, version, length, hash, and every number in the file. Reads all of it once: some 10 ms for a
-    /// million entries.
-    ///
-    /// `key` is for sealed lists and is checked against the file; an open list brings its own, and `key` is ignored.
+    /// Checks octets in memory, as [`Checked::read`] does, and puts the list over them.
     pub fn open(bytes: B, key: Option<DigestKey>) -> Result<Self, ListError> {
-        let file = bytes.as_ref();
-        let header = Header::read(file)?;
-        let key = match (header.sealed, key) {
-            (false, _) => DigestKey::new(header.key),
-            (true, Some(key)) => key,
-            (true, None) => return Err(ListError::KeyRequired),
-        };
-        if key.check() != header.key_check {
-            return Err(if header.sealed { ListError::WrongKey } else { ListError::Malformed("key check") });
+        match Checked::read(bytes.as_ref(), key) {
+            Ok(checked) => checked.over(bytes),
+            Err(CheckError::List(error)) => Err(error),
+            Err(CheckError::Read(error)) => unreachable!("memory can be read: {error}"),
         }
-        let sections = header.sections;
-        let categories = layout::read_categories(sections.categories(file), header.categories)?;
-        let filter = Filter::read(sections.shards(file), header.shards, sections.fingerprints(file))?;
-        check_entries(&sections, file, categories.len())?;
-        Ok(List {
-            sections,
-            filter,
-            subtree_depths: header.subtree_depths,
-            exact_depths: header.exact_depths,
-            bucket_bits: header.bucket_bits,
-            category_mask: (1 << categories.len()) - 1,
-            entries: header.entries as usize, // they lie in memory, so they can be counted
-            categories,
-            serial: header.serial,
-            created: header.created,
-            key,
-            sealed: header.sealed,
-            hash: header.hash,
-            bytes,
-        })
     }
 
-    /// Which categories cover the name: bit i is category i of this file, 0 is none. `suffixes` must have been made
-    /// with [`Self::key`]. No allocation.
+    /// Which categories cover the name. `suffixes` must have been made with [`Self::key`]. No allocation.
     #[inline]
-    pub fn lookup(&self, suffixes: &Suffixes) -> u64 {
+    pub fn lookup(&self, suffixes: &Suffixes) -> Cover {
+        let mut cover = Cover::default();
         let labels = suffixes.labels();
         if labels == 0 {
-            return 0;
+            return cover;
         }
-        let mut depths = self.exact_depths & (1 << labels) | self.subtree_depths & (u128::MAX >> (127 - labels));
-        let mut covering = 0;
+        let Header { exact_depths, subtree_depths, sections, .. } = &self.checked.header;
+        let mut depths = exact_depths & (1 << labels) | subtree_depths & (u128::MAX >> (127 - labels));
         if depths != 0 {
             let file = self.bytes.as_ref();
-            let fingerprints = self.sections.fingerprints(file);
+            let fingerprints = sections.fingerprints(file);
             while depths != 0 {
                 let depth = depths.trailing_zeros() as usize;
                 depths &= depths - 1;
                 let digest = suffixes.get(depth);
-                if self.filter.passes(fingerprints, digest) {
-                    covering |= self.find(file, digest, depth == labels);
+                if self.checked.filter.passes(fingerprints, digest) {
+                    self.find(file, digest, depth == labels, &mut cover);
                 }
             }
         }
-        covering
+        cover
     }
 
-    /// Categories of the entries with this digest; of exact ones only when the whole name was asked for.
+    /// Adds the categories of the entries with this digest; of exact ones only when the whole name was asked for.
     #[inline(never)]
-    fn find(&self, file: &[u8], digest: u64, whole: bool) -> u64 {
-        let bucket = layout::bucket(digest, self.bucket_bits);
-        let wanted = layout::remainder(digest, self.bucket_bits);
-        let buckets = self.sections.buckets(file);
+    fn find(&self, file: &[u8], digest: u64, whole: bool, cover: &mut Cover) {
+        let Header { bucket_bits, sections, .. } = &self.checked.header;
+        let bucket = layout::bucket(digest, *bucket_bits);
+        let wanted = layout::remainder(digest, *bucket_bits);
+        let buckets = sections.buckets(file);
         let (Some(&first), Some(&end)) = (buckets.get(bucket), buckets.get(bucket + 1)) else {
-            return 0;
+            return;
         };
         let range = u32::from_le_bytes(first) as usize..u32::from_le_bytes(end) as usize;
-        let Some(entries) = self.sections.entries(file).get(range) else {
-            return 0;
+        let Some(entries) = sections.entries(file).get(range) else {
+            return;
         };
         // Buckets hold three to six entries, unless somebody crafted names for a well-known key.
         let skip = match entries.len() {
             0..=32 => 0,
             _ => entries.partition_point(|entry| layout::number(entry) >> 8 < wanted),
         };
-        let mut covering = 0;
         for entry in &entries[skip..] {
             let entry = layout::number(entry);
             if entry >> 8 > wanted {
@@ -229,50 +199,51 @@ impl<B: AsRef<[u8]>> List<B> {
             }
             let exact = entry & u64::from(EXACT) != 0;
             if entry >> 8 == wanted && (!exact || whole) {
-                covering |= 1 << (entry & 63);
+                let category = 1 << (entry & 63) & self.checked.category_mask;
+                cover.name |= category;
+                cover.below |= if exact { 0 } else { category };
             }
         }
-        covering & self.category_mask
     }
 
-    /// Category names; their indexes are the bits of [`Self::lookup`].
+    /// Category names; their indexes are the bits of a [`Cover`].
     pub fn categories(&self) -> &[String] {
-        &self.categories
+        &self.checked.categories
     }
 
     /// Serial of this issue of the list.
     pub fn serial(&self) -> u64 {
-        self.serial
+        self.checked.header.serial
     }
 
     /// When the list was made, Unix seconds.
     pub fn created(&self) -> u64 {
-        self.created
+        self.checked.header.created
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.entries
+        self.checked.header.entries as usize // they lie in memory, so they can be counted
     }
 
     /// Whether the list covers nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.len() == 0
     }
 
     /// Key of the digests; equal to [`DigestKey::OPEN`] in every open list that this project makes.
     pub fn key(&self) -> &DigestKey {
-        &self.key
+        &self.checked.key
     }
 
     /// Whether the file keeps its key to itself.
     pub fn sealed(&self) -> bool {
-        self.sealed
+        self.checked.header.sealed
     }
 
-    /// The BLAKE3 hash that the file carries, checked when it was opened: the identity of its content.
+    /// The BLAKE3 hash that the file carries, which was checked: the identity of its content.
     pub fn hash(&self) -> [u8; 32] {
-        self.hash
+        self.checked.header.hash
     }
 
     /// The whole file, as it was opened.
@@ -281,48 +252,14 @@ impl<B: AsRef<[u8]>> List<B> {
     }
 }
 
-/// Bucket offsets must ascend from 0 to the number of entries, and entries ascend within their bucket and belong to
-/// categories that exist.
-fn check_entries(sections: &Sections, file: &[u8], categories: usize) -> Result<(), ListError> {
-    let entries = sections.entries(file);
-    let mut start = 0;
-    let (first, ends) = sections.buckets(file).split_first().ok_or(ListError::Malformed("buckets"))?;
-    if u32::from_le_bytes(*first) != 0 {
-        return Err(ListError::Malformed("first bucket"));
-    }
-    for end in ends {
-        let end = u32::from_le_bytes(*end) as usize;
-        // A start above its end, or an end above the number of entries, is no range.
-        let Some(bucket) = entries.get(start..end) else {
-            return Err(ListError::Malformed("order of buckets"));
-        };
-        let mut least = 0;
-        for entry in bucket {
-            let entry = layout::number(entry);
-            if entry < least {
-                return Err(ListError::Malformed("order of entries"));
-            }
-            if entry & u64::from(!EXACT) >= categories as u64 {
-                return Err(ListError::Malformed("category of an entry"));
-            }
-            least = entry + 1;
-        }
-        start = end;
-    }
-    if start != entries.len() {
-        return Err(ListError::Malformed("last bucket"));
-    }
-    Ok(())
-}
-
 impl<B: AsRef<[u8]>> fmt::Debug for List<B> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("List")
-            .field("categories", &self.categories)
-            .field("serial", &self.serial)
-            .field("created", &self.created)
-            .field("entries", &self.entries)
-            .field("sealed", &self.sealed)
+            .field("categories", &self.categories())
+            .field("serial", &self.serial())
+            .field("created", &self.created())
+            .field("entries", &self.len())
+            .field("sealed", &self.sealed())
             .finish_non_exhaustive()
     }
 }

@@ -34,8 +34,12 @@ fn build(meta: ListMeta, entries: &[(&str, u8, Scope)]) -> Vec<u8> {
     builder.build().unwrap()
 }
 
-fn lookup<B: AsRef<[u8]>>(list: &List<B>, name: &str) -> u64 {
+fn cover<B: AsRef<[u8]>>(list: &List<B>, name: &str) -> Cover {
     list.lookup(&suffixes(list.key(), name))
+}
+
+fn lookup<B: AsRef<[u8]>>(list: &List<B>, name: &str) -> u64 {
+    cover(list, name).name
 }
 
 /// A list with entries of all kinds and a filter.
@@ -76,6 +80,20 @@ fn subtrees_cover_what_is_below_and_exact_entries_do_not() {
     assert_eq!((list.serial(), list.created(), list.len(), list.sealed()), (7, 1_700_000_000, 44, false));
     assert_eq!(list.hash()[..], sample()[HASH]);
     assert_eq!(list.key(), &DigestKey::OPEN);
+}
+
+#[test]
+fn what_covers_a_name_alone_is_told_from_what_covers_all_below() {
+    let list = List::open(sample(), None).unwrap();
+    for (asked, name, below) in [
+        ("example.com", 0b101, 0b001),
+        ("www.example.com", 0b001, 0b001),
+        ("www.example.org", 0b010, 0),
+        ("deep.a.b.c.example.org", 0b100, 0b100),
+        ("example.org", 0, 0),
+    ] {
+        assert_eq!(cover(&list, asked), Cover { name, below }, "{asked}");
+    }
 }
 
 #[test]
@@ -135,7 +153,7 @@ fn digests_that_crowd_into_one_bucket_are_all_found() {
     let mut suffixes = suffixes(&DigestKey::OPEN, "a");
     for (digest, categories) in crowd.iter().map(|&digest| (digest, 1)).skip(1).chain([(0, 0b11), (1, 0b11)]) {
         suffixes.set(1, digest);
-        assert_eq!(list.lookup(&suffixes), categories, "{digest:x}");
+        assert_eq!(list.lookup(&suffixes).name, categories, "{digest:x}");
     }
     assert_eq!(list.len(), crowd.len() + 1);
 }
@@ -215,6 +233,93 @@ fn what_is_wrong_with_a_file_is_told_apart() {
     assert!(ListError::Newer(2).to_string().contains("newer version"));
 }
 
+/// A list whose sections are longer than the pieces in which they are checked.
+fn long() -> Vec<u8> {
+    let names: Vec<String> = (0..60_000).map(|i| format!("n{i}.example")).collect();
+    let entries: Vec<_> = names.iter().map(|name| (name.as_str(), 0, Scope::Subtree)).collect();
+    build(meta(&["a"]), &entries)
+}
+
+#[test]
+fn contradictions_between_pieces_are_found() {
+    let good = long();
+    let checked = Checked::read(&good[..], None).unwrap();
+    let sections = &checked.header.sections;
+    let wrong = |at: usize, octets: &[u8]| {
+        let mut file = good.clone();
+        file[at..at + octets.len()].copy_from_slice(octets);
+        layout::seal(&mut file);
+        List::open(file, None).map(|list| list.len()).unwrap_err()
+    };
+    let numbers = |index| sections.start(index)..sections.start(index) + sections.length(index);
+
+    // Two entries of one bucket, the one the last of a piece and the other the first of the next: exchanged.
+    let entries = sections.entries(&good);
+    let mut offsets: Vec<u32> = sections.buckets(&good).iter().map(|offset| u32::from_le_bytes(*offset)).collect();
+    offsets.dedup();
+    let mut pairs = (1..entries.len() * 6 / check::PIECE + 1).map(|piece| piece * check::PIECE / 6);
+    let second = pairs.find(|second| offsets.binary_search(&(*second as u32)).is_err()).expect("a bucket over an edge");
+    let at = sections.start(4) + (second - 1) * 6;
+    let exchanged = [entries[second], entries[second - 1]].concat();
+    assert_eq!(wrong(at, &exchanged), ListError::Malformed("order of entries"));
+    assert_eq!(wrong(at, &entries[second].repeat(2)), ListError::Malformed("order of entries"));
+
+    let ends = numbers(4);
+    assert_eq!(wrong(ends.end - 6, &[1]), ListError::Malformed("category of an entry"));
+    let buckets = numbers(3);
+    assert_eq!(wrong(buckets.start, &[1]), ListError::Malformed("first bucket"));
+    assert_eq!(wrong(buckets.end - 4, &u32::MAX.to_le_bytes()), ListError::Malformed("last bucket"));
+    assert_eq!(wrong(buckets.end - 4, &0u32.to_le_bytes()), ListError::Malformed("order of buckets"));
+    assert_eq!(wrong(buckets.end, &[1]), ListError::Malformed("octets between sections"));
+    // The whole last bucket, and with it its end, is somebody else's.
+    let short = (entries.len() as u32 - 1).to_le_bytes();
+    assert_eq!(wrong(buckets.end - 4, &short), ListError::Malformed("last bucket"));
+}
+
+/// A source that gives as much at once as it likes, and fails where it is told to.
+struct Drip<'a> {
+    octets: &'a [u8],
+    pieces: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+    fails: bool,
+}
+
+impl std::io::Read for Drip<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let piece = *self.pieces.next().unwrap();
+        if piece == 0 {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        if self.octets.is_empty() && self.fails {
+            return Err(std::io::Error::other("the disk is gone"));
+        }
+        let (now, later) = self.octets.split_at(piece.min(buffer.len()).min(self.octets.len()));
+        buffer[..now.len()].copy_from_slice(now);
+        self.octets = later;
+        Ok(now.len())
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_told_from_a_bad_list() {
+    let file = sample();
+    for length in [0, 7, 100, 300, file.len()] {
+        let source = Drip { octets: &file[..length], pieces: [50].iter().cycle(), fails: true };
+        let error = Checked::read(source, None).map(|checked| checked.hash()).unwrap_err();
+        assert_eq!(error.to_string(), "the disk is gone", "{length}");
+    }
+}
+
+#[test]
+fn a_proof_does_not_fit_octets_of_another_length() {
+    let file = sample();
+    for length in [0, file.len() - 1, file.len() + 1] {
+        let mut other = file.clone();
+        other.resize(length, 0);
+        let error = Checked::read(&file[..], None).unwrap().over(other).unwrap_err();
+        assert_eq!(error, ListError::Length { expected: file.len() as u64, found: length as u64 });
+    }
+}
+
 /// Looks many names up, and digests that reach every bucket.
 fn exercise(list: &List<&[u8]>) {
     let mut probe = suffixes(list.key(), &"a.".repeat(127));
@@ -227,7 +332,7 @@ fn exercise(list: &List<&[u8]>) {
     for round in 0..64u64 {
         probe.set(1, round << 58);
         probe.set(127, (round << 58) | 0xffff);
-        assert!(list.lookup(&probe) >> list.categories().len() == 0);
+        assert!(list.lookup(&probe).name >> list.categories().len() == 0);
     }
 }
 
@@ -256,6 +361,30 @@ proptest! {
         }
     }
 
+    /// In whatever pieces a file comes, the same is found.
+    #[test]
+    fn a_file_is_checked_in_any_pieces(
+        mut pieces in prop::collection::vec(0usize..400, 1..9),
+        changes in prop_oneof![3 => Just(Vec::new()), 1 => changes()],
+        cut in prop_oneof![3 => Just(0usize), 1 => 0usize..600],
+        sealed: bool,
+    ) {
+        pieces.push(1);
+        let mut file = sample();
+        file.truncate(file.len().saturating_sub(cut).max(HEADER));
+        for (at, to) in changes {
+            let at = at % file.len();
+            file[at] = to;
+        }
+        if sealed {
+            layout::seal(&mut file);
+        }
+        let source = Drip { octets: &file, pieces: pieces.iter().cycle(), fails: false };
+        let found = Checked::read(source, Some(DigestKey::OPEN)).map(|checked| checked.hash());
+        let expected = List::open(&file[..], Some(DigestKey::OPEN)).map(|list| list.hash());
+        prop_assert_eq!(found.map_err(|error| error.to_string()), expected.map_err(|error| error.to_string()));
+    }
+
     /// The octets change after the list was opened, as under a memory map.
     #[test]
     fn octets_that_change_later_do_no_harm(changes in prop::collection::vec((0usize..4096, any::<u8>()), 1..200), cut in 0usize..3000) {
@@ -279,7 +408,8 @@ proptest! {
         bad.truncate(bad.len().saturating_sub(cut));
         *shown.borrow_mut() = Box::leak(bad.into_boxed_slice());
         for name in ["example.com", "a.www.example.org", "host3.example.net", "a"] {
-            prop_assert!(lookup(&list, name) < 8);
+            let cover = cover(&list, name);
+            prop_assert!(cover.name < 8 && cover.below & !cover.name == 0);
         }
     }
 }
@@ -303,13 +433,14 @@ proptest! {
         let list = List::open(build(meta(&["a", "b", "c", "d", "e"]), &entries), None).unwrap();
         prop_assert_eq!(list.len(), model.values().map(|categories| categories.count_ones() as usize).sum::<usize>());
         for name in asked.iter().map(String::as_str).chain(entries.iter().map(|entry| entry.0)) {
-            let mut expected = model.get(&(name.to_owned(), true)).copied().unwrap_or(0);
+            let exact = model.get(&(name.to_owned(), true)).copied().unwrap_or(0);
+            let mut below = 0;
             let mut suffix = Some(name);
             while let Some(ancestor) = suffix {
-                expected |= model.get(&(ancestor.to_owned(), false)).copied().unwrap_or(0);
+                below |= model.get(&(ancestor.to_owned(), false)).copied().unwrap_or(0);
                 suffix = ancestor.split_once('.').map(|(_, rest)| rest);
             }
-            prop_assert_eq!(lookup(&list, name), expected, "{}", name);
+            prop_assert_eq!(cover(&list, name), Cover { name: exact | below, below }, "{}", name);
         }
     }
 }
