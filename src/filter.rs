@@ -252,6 +252,13 @@ impl Filter {
         self.lists.iter()
     }
 
+    /// The allow lists of each policy.
+    pub fn allow_lists(&self) -> Vec<Vec<Arc<Loaded>>> {
+        // The last one stands for clients without a policy and has none.
+        let policies = self.local.len().saturating_sub(1);
+        self.local[..policies].iter().map(|rules| rules.allow_lists.clone()).collect()
+    }
+
     /// The lists in force and the allow lists.
     pub fn every_list(&self) -> impl Iterator<Item = &Arc<Loaded>> {
         self.lists.iter().chain(self.local.iter().flat_map(|rules| &rules.allow_lists))

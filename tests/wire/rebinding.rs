@@ -3,9 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use domain::base::Name;
-use domain::base::rdata::ComposeRecordData;
-use domain::rdata::AllRecordData;
+use domain::base::iana::{Class, Rtype};
+use domain::base::message_builder::TreeCompressor;
+use domain::base::rdata::{ComposeRecordData, RecordData, UnknownRecordData};
+use domain::base::wire::Composer;
+use domain::base::{Message, MessageBuilder, Name, ToName, Ttl};
+use domain::rdata::{A, AllRecordData};
 use friendly_resolver::query::Query;
 use friendly_resolver::rebinding::{is_private, strip};
 use ipnet::{IpNet, Ipv4Net};
@@ -62,6 +65,95 @@ fn holds_a_private_address(data: &Data) -> bool {
     }
 }
 
+/// Types whose data holds names that a sender may compress (RFC 1035, RFC 3597
+/// section 4), and two that some may take for such, KX and DNAME: octets before
+/// the names, texts before them, names, octets behind.
+const NAMED: [(u16, usize, usize, usize, usize); 22] = [
+    (2, 0, 0, 1, 0),    // NS
+    (3, 0, 0, 1, 0),    // MD
+    (4, 0, 0, 1, 0),    // MF
+    (5, 0, 0, 1, 0),    // CNAME
+    (6, 0, 0, 2, 20),   // SOA
+    (7, 0, 0, 1, 0),    // MB
+    (8, 0, 0, 1, 0),    // MG
+    (9, 0, 0, 1, 0),    // MR
+    (12, 0, 0, 1, 0),   // PTR
+    (14, 0, 0, 2, 0),   // MINFO
+    (15, 2, 0, 1, 0),   // MX
+    (17, 0, 0, 2, 0),   // RP
+    (18, 2, 0, 1, 0),   // AFSDB
+    (21, 2, 0, 1, 0),   // RT
+    (24, 18, 0, 1, 30), // SIG
+    (26, 2, 0, 2, 0),   // PX
+    (30, 0, 0, 1, 9),   // NXT
+    (33, 6, 0, 1, 0),   // SRV
+    (35, 4, 3, 1, 0),   // NAPTR
+    (36, 2, 0, 1, 0),   // KX
+    (39, 0, 0, 1, 0),   // DNAME
+    (1000, 7, 0, 0, 0), // of no type that is known
+];
+
+/// Data of one of these types.
+#[derive(Clone, Debug)]
+struct Named {
+    rtype: u16,
+    before: Vec<u8>,
+    names: Vec<Name<Vec<u8>>>,
+    behind: Vec<u8>,
+}
+
+impl Named {
+    /// With names in full and, as everywhere in the resolver, in lower case.
+    fn plain(&self) -> Vec<u8> {
+        let mut data = Vec::new();
+        self.compose_canonical_rdata(&mut data).expect("memory");
+        data
+    }
+}
+
+impl RecordData for Named {
+    fn rtype(&self) -> Rtype {
+        Rtype::from_int(self.rtype)
+    }
+}
+
+impl ComposeRecordData for Named {
+    fn rdlen(&self, _: bool) -> Option<u16> {
+        None
+    }
+
+    fn compose_rdata<Target: Composer + ?Sized>(&self, target: &mut Target) -> Result<(), Target::AppendError> {
+        target.append_slice(&self.before)?;
+        self.names.iter().try_for_each(|name| target.append_compressed_name(name))?;
+        target.append_slice(&self.behind)
+    }
+
+    fn compose_canonical_rdata<Target: Composer + ?Sized>(
+        &self,
+        target: &mut Target,
+    ) -> Result<(), Target::AppendError> {
+        target.append_slice(&self.before)?;
+        self.names.iter().try_for_each(|name| name.compose_canonical(target))?;
+        target.append_slice(&self.behind)
+    }
+}
+
+fn named() -> impl Strategy<Value = Named> {
+    let octets = proptest::collection::vec(any::<u8>(), 30);
+    let texts = proptest::collection::vec("[ -~]{0,20}", 3);
+    (proptest::sample::select(&NAMED[..]), octets, texts, (name(), name())).prop_map(
+        |((rtype, fixed, several, names, behind), octets, texts, (first, second))| {
+            let texts = texts.iter().take(several).flat_map(|text| [&[text.len() as u8], text.as_bytes()].concat());
+            Named {
+                rtype,
+                before: octets[..fixed].iter().copied().chain(texts).collect(),
+                names: [first, second].into_iter().take(names).collect(),
+                behind: octets[..behind].to_vec(),
+            }
+        },
+    )
+}
+
 fn question_end(name: &Name<Vec<u8>>) -> usize {
     12 + name.len() + 4
 }
@@ -101,6 +193,33 @@ proptest! {
         // What was validated is not what is left: AD goes, the rest of the header stays.
         prop_assert_eq!(&after[..3], &before[..3]);
         prop_assert_eq!(after[3], before[3] & if removed { !0x20 } else { 0xff });
+    }
+
+    /// What a name in the data points to may be the record that is taken out.
+    #[test]
+    fn names_in_data_are_written_out(
+        qname in name(),
+        gone in name(),
+        kept in proptest::collection::vec((name(), named()), 1..6),
+    ) {
+        let builder = MessageBuilder::from_target(TreeCompressor::new(Vec::new())).expect("memory");
+        let mut builder = builder.question();
+        builder.push((&qname, Rtype::ANY)).expect("memory");
+        let mut builder = builder.answer();
+        let ttl = Ttl::from_secs(300);
+        builder.push((&gone, Class::IN, ttl, A::new([10, 0, 0, 1].into()))).expect("memory");
+        for (owner, data) in &kept {
+            builder.push((owner, Class::IN, ttl, data)).expect("memory");
+        }
+        let after = strip(builder.finish().into_target(), question_end(&qname));
+        let message = Message::from_octets(&after[..]).expect("a header");
+        let left: Vec<_> = message.answer().expect("a section").map(|record| {
+            let raw = record.expect("a record").to_record::<UnknownRecordData<_>>().expect("data").expect("of any type");
+            (raw.owner().to_name::<Vec<u8>>(), raw.rtype().to_int(), raw.data().data().to_vec())
+        }).collect();
+        let expected: Vec<_> =
+            kept.iter().map(|(owner, data)| (owner.clone(), data.rtype, data.plain())).collect();
+        prop_assert_eq!(left, expected);
     }
 
     #[test]

@@ -281,9 +281,9 @@ mod tests {
             &[longest.repeat(4), vec![0]].concat(),
             &[longest.repeat(100), vec![0]].concat(),
         ] {
-            assert_eq!(digests(&DigestKey::OPEN, wire), [], "{wire:?}");
+            assert_eq!(digests(&DigestKey::OPEN, wire), Vec::<u64>::new(), "{wire:?}");
         }
-        assert_eq!(digests(&DigestKey::OPEN, b"\0"), []);
+        assert_eq!(digests(&DigestKey::OPEN, b"\0"), Vec::<u64>::new());
     }
 
     #[test]

@@ -6,9 +6,12 @@
 //! 2. [`digest`] turns the name and all its suffixes into keyed 64-bit digests, in one pass;
 //! 3. [`list`] looks these digests up, in place, in a compiled list file.
 //!
+//! [`release`] is what publisher and resolver tell each other about a list.
+//!
 //! A list holds digests and never names, so a lost file is not a directory of what it blocks. Nothing here opens
 //! files, reads clocks, talks to a network or starts threads: bytes come in and bytes go out.
 
 pub mod digest;
 pub mod list;
 pub mod name;
+pub mod release;

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::layout::{self, EXACT, Header, MAX_BUCKET_BITS, MAX_CATEGORIES, Sections};
-use super::{ListMeta, Scope, filter};
+use super::layout::{self, EXACT, Header, MAX_BUCKET_BITS, MAX_CATEGORIES, MIN_BUCKET_BITS, Sections};
+use super::{Entry, ListMeta, Scope, filter};
 use crate::name::MAX_LABELS;
 
 /// Why a list cannot be made.
@@ -40,14 +40,6 @@ pub struct Builder {
     exact_depths: u128,
     /// The first thing that was wrong; reported by `build`, so that pushing stays simple.
     error: Option<BuildError>,
-}
-
-/// Packed, because ten million of them are 90 and not 160 megabytes.
-#[derive(Clone, Copy)]
-#[repr(Rust, packed)]
-struct Entry {
-    digest: u64,
-    tag: u8,
 }
 
 impl Builder {
@@ -89,24 +81,8 @@ impl Builder {
         if let Some(error) = error {
             return Err(error);
         }
-        entries.sort_unstable_by_key(|entry| ({ entry.digest }, entry.tag));
-        entries.dedup_by_key(|entry| ({ entry.digest }, entry.tag));
-        let bucket_bits = bucket_bits(entries.len());
-        // Few digests in ten million agree in all the bits that are kept, but then their tags may be the same or in
-        // the wrong order. The filter is made of the whole digests.
-        let filter = filter::build(entries.iter().map(|entry| entry.digest), entries.len());
-        merge_indistinguishable(&mut entries, bucket_bits);
-
-        let count = u32::try_from(entries.len()).map_err(|_| BuildError::TooManyEntries)?;
-        let categories = layout::write_categories(&meta.categories);
-        let lengths = [
-            categories.len(),
-            filter.records.len(),
-            filter.fingerprints.len(),
-            ((1 << bucket_bits) + 1) * 4,
-            entries.len().checked_mul(6).ok_or(BuildError::TooManyEntries)?,
-        ];
-        let sections = Sections::of_lengths(lengths).ok_or(BuildError::TooManyEntries)?;
+        entries.sort_unstable();
+        entries.dedup();
         let header = Header {
             sealed: meta.sealed,
             hash: [0; 32],
@@ -114,55 +90,65 @@ impl Builder {
             key_check: meta.key.check(),
             serial: meta.serial,
             created: meta.created,
-            entries: count,
             subtree_depths,
             exact_depths,
-            categories: meta.categories.len() as u32,
-            bucket_bits,
-            shards: filter.count,
-            sections,
+            // What follows from the entries.
+            entries: 0,
+            categories: 0,
+            bucket_bits: 0,
+            shards: 0,
+            sections: Sections::EMPTY,
         };
-
-        let mut file = Vec::with_capacity(sections.file_length());
-        file.extend(header.write());
-        for (index, section) in [categories, filter.records, filter.fingerprints].into_iter().enumerate() {
-            sections.pad(&mut file, index);
-            file.extend(section);
-        }
-        sections.pad(&mut file, 3);
-        let mut end = 0;
-        for bucket in 0..1 << bucket_bits {
-            file.extend((end as u32).to_le_bytes());
-            while entries.get(end).is_some_and(|entry| layout::bucket(entry.digest, bucket_bits) == bucket) {
-                end += 1;
-            }
-        }
-        file.extend((end as u32).to_le_bytes());
-        sections.pad(&mut file, 4);
-        for entry in &entries {
-            let number = layout::remainder(entry.digest, bucket_bits) << 8 | u64::from(entry.tag);
-            file.extend_from_slice(&number.to_le_bytes()[..6]);
-        }
-        layout::seal(&mut file);
-        Ok(file)
+        file(header, &meta.categories, &entries)
     }
+}
+
+/// The file with these entries, which ascend. Of the header counts and places are found out here.
+pub(super) fn file(mut header: Header, categories: &[String], entries: &[Entry]) -> Result<Vec<u8>, BuildError> {
+    let bucket_bits = bucket_bits(entries.len());
+    let filter = filter::build(entries.iter().map(|entry| entry.digest), entries.len());
+    let names = layout::write_categories(categories);
+    let lengths = [
+        names.len(),
+        filter.records.len(),
+        filter.fingerprints.len(),
+        ((1 << bucket_bits) + 1) * 4,
+        entries.len().checked_mul(8).ok_or(BuildError::TooManyEntries)?,
+    ];
+    header.entries = u32::try_from(entries.len()).map_err(|_| BuildError::TooManyEntries)?;
+    header.categories = categories.len() as u32;
+    header.bucket_bits = bucket_bits;
+    header.shards = filter.count;
+    header.sections = Sections::of_lengths(lengths).ok_or(BuildError::TooManyEntries)?;
+    let sections = header.sections;
+
+    let mut file = Vec::with_capacity(sections.file_length());
+    file.extend(header.write());
+    for (index, section) in [names, filter.records, filter.fingerprints].into_iter().enumerate() {
+        sections.pad(&mut file, index);
+        file.extend(section);
+    }
+    sections.pad(&mut file, 3);
+    let mut end = 0;
+    for bucket in 0..1 << bucket_bits {
+        file.extend((end as u32).to_le_bytes());
+        while entries.get(end).is_some_and(|entry| layout::bucket(entry.digest, bucket_bits) == bucket) {
+            end += 1;
+        }
+    }
+    file.extend((end as u32).to_le_bytes());
+    sections.pad(&mut file, 4);
+    for entry in entries {
+        file.extend((layout::remainder(entry.digest, bucket_bits) | u64::from(entry.tag)).to_le_bytes());
+    }
+    layout::seal(&mut file);
+    Ok(file)
 }
 
 /// Bits that choose a bucket, so that there are three to six entries in one: the offsets then take 0.7 to 1.3 octets
 /// an entry and a hit looks at one cache line.
 fn bucket_bits(entries: usize) -> u32 {
-    (entries / 3).checked_ilog2().unwrap_or(0).clamp(1, MAX_BUCKET_BITS)
-}
-
-/// Brings entries whose kept digest bits are the same into the order of their tags, and drops repeated tags.
-fn merge_indistinguishable(entries: &mut Vec<Entry>, bucket_bits: u32) {
-    let kept = |entry: &Entry| entry.digest >> (24 - bucket_bits);
-    for run in entries.chunk_by_mut(|a, b| kept(a) == kept(b)) {
-        if run.len() > 1 {
-            run.sort_unstable_by_key(|entry| entry.tag);
-        }
-    }
-    entries.dedup_by_key(|entry| (kept(entry), entry.tag));
+    (entries / 3).checked_ilog2().unwrap_or(0).clamp(MIN_BUCKET_BITS, MAX_BUCKET_BITS)
 }
 
 fn check_categories(names: &[String]) -> Result<(), BuildError> {

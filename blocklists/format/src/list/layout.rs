@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{ListError, filter};
 
 pub(super) const MARK: [u8; 8] = *b"\x89FWLIST\n";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER: usize = 256;
 /// Where the BLAKE3 hash lies, which it does not cover itself.
 pub(super) const HASH: Range<usize> = 16..48;
@@ -16,9 +16,13 @@ const ALIGNMENT: usize = 64;
 const SEALED: u32 = 1;
 /// Bit of a tag: the entry covers its name alone.
 pub(super) const EXACT: u8 = 0x80;
+/// The bits of an entry's number that are its tag.
+pub(super) const TAG: u64 = 0xff;
 /// A lookup answers with one bit for each, and leaves one bit to its caller.
 pub(super) const MAX_CATEGORIES: usize = 63;
-/// With more bits the 40 of a remainder would not be left.
+/// With fewer, the tag of an entry would take the place of digest bits.
+pub(super) const MIN_BUCKET_BITS: u32 = 8;
+/// More would make a table larger than the entries of any list that there will be.
 pub(super) const MAX_BUCKET_BITS: u32 = 24;
 
 /// The header as numbers.
@@ -53,6 +57,7 @@ pub(super) fn read_mark(head: &[u8; HEADER], length: usize) -> Result<u64, ListE
         VERSION if length < HEADER => Err(short),
         VERSION => Ok(word(head, SECTIONS + 4 * 16).saturating_add(word(head, SECTIONS + 4 * 16 + 8))),
         0 => Err(ListError::Malformed("version")),
+        1 => Err(ListError::Older(version)),
         _ => Err(ListError::Newer(version)),
     }
 }
@@ -91,7 +96,7 @@ impl Header {
     /// Every section must be as long as the numbers of the header want it. Fingerprints and categories have their
     /// length from their content, which is checked where it is read; before, categories must not be too many to read.
     fn check_lengths(&self) -> Result<(), ListError> {
-        if !(1..=MAX_BUCKET_BITS).contains(&self.bucket_bits) {
+        if !(MIN_BUCKET_BITS..=MAX_BUCKET_BITS).contains(&self.bucket_bits) {
             return Err(ListError::Malformed("bucket bits"));
         }
         if self.shards > filter::MAX_SHARDS {
@@ -103,7 +108,7 @@ impl Header {
             && shards == u64::from(self.shards) * filter::RECORD as u64
             && fingerprints % 2 == 0
             && buckets == ((1 << self.bucket_bits) + 1) * 4
-            && entries == u64::from(self.entries) * 6;
+            && entries == u64::from(self.entries) * 8;
         if fits { Ok(()) } else { Err(ListError::Malformed("length of a section")) }
     }
 
@@ -137,6 +142,9 @@ impl Header {
 pub(super) struct Sections([(usize, usize); 5]);
 
 impl Sections {
+    /// No sections yet.
+    pub(super) const EMPTY: Sections = Sections([(0, 0); 5]);
+
     /// The places of sections with these lengths. `None` when the file would be larger than memory can be.
     pub(super) fn of_lengths(lengths: [usize; 5]) -> Option<Sections> {
         let mut end = HEADER;
@@ -193,7 +201,7 @@ impl Sections {
     }
 
     #[inline]
-    pub(super) fn entries<'a>(&self, file: &'a [u8]) -> &'a [[u8; 6]] {
+    pub(super) fn entries<'a>(&self, file: &'a [u8]) -> &'a [[u8; 8]] {
         self.section(file, 4).as_chunks().0
     }
 
@@ -242,23 +250,27 @@ pub(super) fn seal(file: &mut [u8]) {
     file[HASH].copy_from_slice(&hash);
 }
 
-/// The bucket of a digest: its `bits` highest bits, 1 to 24.
+/// The bucket of a digest: its `bits` highest bits, 8 to 24.
 #[inline]
 pub(super) fn bucket(digest: u64, bits: u32) -> usize {
     (digest >> (64 - bits)) as usize
 }
 
-/// The 40 bits of a digest after those of its bucket.
+/// The bits of a digest after those of its bucket, in the highest bits; at least the lowest 8 are 0.
 #[inline]
 pub(super) fn remainder(digest: u64, bits: u32) -> u64 {
-    digest << bits >> 24
+    digest << bits
 }
 
 /// An entry as it lies in the file: remainder and tag as one number.
 #[inline]
-pub(super) fn number(octets: &[u8; 6]) -> u64 {
-    let [a, b, c, d, e, f] = *octets;
-    u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(u16::from_le_bytes([e, f])) << 32
+pub(super) fn number(octets: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*octets)
+}
+
+/// The whole digest of an entry of a bucket.
+pub(super) fn digest(bucket: usize, number: u64, bits: u32) -> u64 {
+    (bucket as u64) << (64 - bits) | (number & !TAG) >> bits
 }
 
 /// `N` octets of a header or record from `at` on; both are constants, and lie inside.

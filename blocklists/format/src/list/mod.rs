@@ -4,9 +4,9 @@
 //! name below it, an entry of [`Scope::Exact`] its name alone. A lookup asks for the suffixes of a name, shortest
 //! first, and only for those with as many labels as some entry has. A filter (`filter.rs`) turns nearly all of them
 //! away in three reads; what passes is looked for among the entries themselves, so that a wrong hit needs two names
-//! with some 60 equal digest bits.
+//! with 64 equal digest bits.
 //!
-//! # File format, version 1
+//! # File format, version 2
 //!
 //! All numbers are little-endian. The file is a header of 256 octets and five sections in this order, each beginning at
 //! the next multiple of 64, with zeros between them; the last section ends the file.
@@ -14,7 +14,7 @@
 //! | octets | header field |
 //! |---|---|
 //! | 0..8 | mark: `89 'F' 'W' 'L' 'I' 'S' 'T' 0A` |
-//! | 8..12 | format version, 1 |
+//! | 8..12 | format version, 2 |
 //! | 12..16 | flags: bit 0 = sealed, the others 0 |
 //! | 16..48 | BLAKE3 hash of the file without these 32 octets |
 //! | 48..64 | digest key (SipHash-2-4); zeros in a sealed list |
@@ -25,7 +25,7 @@
 //! | 96..112 | bit k set: some subtree entry has k labels (1 to 127) |
 //! | 112..128 | bit k set: some exact entry has k labels |
 //! | 128..132 | categories, at most 63 |
-//! | 132..136 | b, bits of a digest that choose its bucket, 1 to 24 |
+//! | 132..136 | b, bits of a digest that choose its bucket, 8 to 24 |
 //! | 136..140 | filter shards: 0 or a power of two up to 65536 |
 //! | 140..144 | 0 |
 //! | 144..224 | offset and length of each section, 8 octets each |
@@ -37,7 +37,7 @@
 //! | shards | 24 octets each: seed (8), first fingerprint (8), segment length (4), segment count times segment length (4) |
 //! | fingerprints | 2 octets each: the binary fuse filters of all shards one after the other |
 //! | buckets | 2^b + 1 numbers of 4 octets: where in the entries each bucket begins, and the end |
-//! | entries | 6 octets each, a number: bits 8 to 47 the 40 bits of its digest that follow the b bits of its bucket, bits 0 to 5 category, bit 6 = 0, bit 7 set = exact scope |
+//! | entries | 8 octets each, a number: the 64 - b bits of its digest that follow the b bits of its bucket, in the highest bits; bits 0 to 5 category, bit 6 = 0, bit 7 set = exact scope; zeros in between |
 //!
 //! Within a bucket the entries strictly ascend. So the same entries give the same file,
 //! octet for octet, in whatever order they were pushed; and no file, however it was made, makes a lookup slow.
@@ -47,6 +47,7 @@
 
 mod build;
 mod check;
+mod delta;
 mod filter;
 mod layout;
 #[cfg(test)]
@@ -58,7 +59,8 @@ use thiserror::Error;
 
 pub use self::build::{BuildError, Builder};
 pub use self::check::{CheckError, Checked};
-use self::layout::{EXACT, Header};
+pub use self::delta::{Delta, DeltaError, Overlay};
+use self::layout::{EXACT, Header, TAG};
 use crate::digest::{DigestKey, Suffixes};
 
 /// What an entry covers.
@@ -93,9 +95,12 @@ pub enum ListError {
     NotAList,
     /// A format version that this program does not know.
     #[error(
-        "the list has format version {0}, made by a newer version; this program reads version 1: update it, or compile the list with the same version"
+        "the list has format version {0}, made by a newer version; this program reads version 2: update it, or compile the list with the same version"
     )]
     Newer(u32),
+    /// A format version from before the first release.
+    #[error("the list has the old format version {0}, which is no longer read; compile it again")]
+    Older(u32),
     /// The file does not end where its last section ends.
     #[error(
         "the list file has {found} octets instead of {expected}: it was cut off or something was added; copy or compile it again"
@@ -129,6 +134,34 @@ pub struct Cover {
     pub below: u64,
 }
 
+impl Cover {
+    /// Adds the category of an entry for this name, or for one above it.
+    #[inline]
+    fn add(&mut self, tag: u8, whole: bool) {
+        let exact = tag & EXACT != 0;
+        if !exact || whole {
+            let category = 1 << (tag & 63);
+            self.name |= category;
+            self.below |= if exact { 0 } else { category };
+        }
+    }
+}
+
+/// What an entry says: the digest of a name, category and scope. Packed, because ten million of them are 90 and not 160
+/// megabytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(Rust, packed)]
+struct Entry {
+    digest: u64,
+    tag: u8,
+}
+
+/// The numbers of labels of the suffixes of a name that a list may have an entry for.
+#[inline]
+fn depths(exact: u128, subtree: u128, labels: usize) -> u128 {
+    if labels == 0 { 0 } else { exact & (1 << labels) | subtree & (u128::MAX >> (127 - labels)) }
+}
+
 /// An opened list over its octets: `&[u8]`, `Vec<u8>`, a memory map.
 ///
 /// All of it was checked before, so that looking up has nothing left to check. It still reads with bounds: should the
@@ -151,13 +184,15 @@ impl<B: AsRef<[u8]>> List<B> {
     /// Which categories cover the name. `suffixes` must have been made with [`Self::key`]. No allocation.
     #[inline]
     pub fn lookup(&self, suffixes: &Suffixes) -> Cover {
+        self.lookup_but(suffixes, |_| false)
+    }
+
+    /// The same as if the entries that are `gone` were not in the list.
+    #[inline]
+    fn lookup_but(&self, suffixes: &Suffixes, gone: impl Fn(Entry) -> bool) -> Cover {
         let mut cover = Cover::default();
-        let labels = suffixes.labels();
-        if labels == 0 {
-            return cover;
-        }
         let Header { exact_depths, subtree_depths, sections, .. } = &self.checked.header;
-        let mut depths = exact_depths & (1 << labels) | subtree_depths & (u128::MAX >> (127 - labels));
+        let mut depths = depths(*exact_depths, *subtree_depths, suffixes.labels());
         if depths != 0 {
             let file = self.bytes.as_ref();
             let fingerprints = sections.fingerprints(file);
@@ -166,7 +201,7 @@ impl<B: AsRef<[u8]>> List<B> {
                 depths &= depths - 1;
                 let digest = suffixes.get(depth);
                 if self.checked.filter.passes(fingerprints, digest) {
-                    self.find(file, digest, depth == labels, &mut cover);
+                    self.find(file, digest, depth == suffixes.labels(), &gone, &mut cover);
                 }
             }
         }
@@ -175,7 +210,7 @@ impl<B: AsRef<[u8]>> List<B> {
 
     /// Adds the categories of the entries with this digest; of exact ones only when the whole name was asked for.
     #[inline(never)]
-    fn find(&self, file: &[u8], digest: u64, whole: bool, cover: &mut Cover) {
+    fn find(&self, file: &[u8], digest: u64, whole: bool, gone: impl Fn(Entry) -> bool, cover: &mut Cover) {
         let Header { bucket_bits, sections, .. } = &self.checked.header;
         let bucket = layout::bucket(digest, *bucket_bits);
         let wanted = layout::remainder(digest, *bucket_bits);
@@ -190,20 +225,21 @@ impl<B: AsRef<[u8]>> List<B> {
         // Buckets hold three to six entries, unless somebody crafted names for a well-known key.
         let skip = match entries.len() {
             0..=32 => 0,
-            _ => entries.partition_point(|entry| layout::number(entry) >> 8 < wanted),
+            _ => entries.partition_point(|entry| layout::number(entry) < wanted),
         };
         for entry in &entries[skip..] {
             let entry = layout::number(entry);
-            if entry >> 8 > wanted {
+            if entry & !TAG > wanted {
                 break;
             }
-            let exact = entry & u64::from(EXACT) != 0;
-            if entry >> 8 == wanted && (!exact || whole) {
-                let category = 1 << (entry & 63) & self.checked.category_mask;
-                cover.name |= category;
-                cover.below |= if exact { 0 } else { category };
+            let tag = (entry & TAG) as u8;
+            if entry & !TAG == wanted && !gone(Entry { digest, tag }) {
+                cover.add(tag, whole);
             }
         }
+        // Should the octets have changed since they were checked.
+        cover.name &= self.checked.category_mask;
+        cover.below &= self.checked.category_mask;
     }
 
     /// Category names; their indexes are the bits of a [`Cover`].

@@ -141,17 +141,16 @@ fn all_63_categories_of_one_name_are_found() {
 
 #[test]
 fn digests_that_crowd_into_one_bucket_are_all_found() {
-    // Of two digests that differ only in bits that are not kept, one entry remains, with the tags of both.
+    // The first 24 bits of all of them are the same; each of the other 40 is kept.
     let mut builder = Builder::new(meta(&["a", "b"]));
     let crowd: Vec<u64> = (0..5000u64).map(|i| i << 23).collect();
     for &digest in &crowd {
         builder.push(digest, 1, 0, Scope::Subtree);
     }
-    builder.push(1, 1, 0, Scope::Subtree);
-    builder.push(2, 1, 1, Scope::Subtree);
+    builder.push(1, 1, 1, Scope::Subtree);
     let list = List::open(builder.build().unwrap(), None).unwrap();
     let mut suffixes = suffixes(&DigestKey::OPEN, "a");
-    for (digest, categories) in crowd.iter().map(|&digest| (digest, 1)).skip(1).chain([(0, 0b11), (1, 0b11)]) {
+    for (digest, categories) in crowd.iter().map(|&digest| (digest, 1)).chain([(1, 2), (2, 0)]) {
         suffixes.set(1, digest);
         assert_eq!(list.lookup(&suffixes).name, categories, "{digest:x}");
     }
@@ -226,11 +225,12 @@ fn what_is_wrong_with_a_file_is_told_apart() {
     };
     assert_eq!(List::open(&b""[..], None).unwrap_err(), ListError::NotAList);
     assert_eq!(List::open(&b"example.com\n"[..], None).unwrap_err(), ListError::NotAList);
-    assert_eq!(changed(8, 2), ListError::Newer(2));
+    assert_eq!(changed(8, 3), ListError::Newer(3));
+    assert_eq!(changed(8, 1), ListError::Older(1));
     assert_eq!(changed(8, 0), ListError::Malformed("version"));
     assert_eq!(changed(20, 1), ListError::Hash);
     assert_eq!(changed(72, 1), ListError::Hash);
-    assert!(ListError::Newer(2).to_string().contains("newer version"));
+    assert!(ListError::Newer(3).to_string().contains("newer version"));
 }
 
 /// A list whose sections are longer than the pieces in which they are checked.
@@ -257,15 +257,15 @@ fn contradictions_between_pieces_are_found() {
     let entries = sections.entries(&good);
     let mut offsets: Vec<u32> = sections.buckets(&good).iter().map(|offset| u32::from_le_bytes(*offset)).collect();
     offsets.dedup();
-    let mut pairs = (1..entries.len() * 6 / check::PIECE + 1).map(|piece| piece * check::PIECE / 6);
+    let mut pairs = (1..entries.len() * 8 / check::PIECE + 1).map(|piece| piece * check::PIECE / 8);
     let second = pairs.find(|second| offsets.binary_search(&(*second as u32)).is_err()).expect("a bucket over an edge");
-    let at = sections.start(4) + (second - 1) * 6;
+    let at = sections.start(4) + (second - 1) * 8;
     let exchanged = [entries[second], entries[second - 1]].concat();
     assert_eq!(wrong(at, &exchanged), ListError::Malformed("order of entries"));
     assert_eq!(wrong(at, &entries[second].repeat(2)), ListError::Malformed("order of entries"));
 
     let ends = numbers(4);
-    assert_eq!(wrong(ends.end - 6, &[1]), ListError::Malformed("category of an entry"));
+    assert_eq!(wrong(ends.end - 8, &[1]), ListError::Malformed("category of an entry"));
     let buckets = numbers(3);
     assert_eq!(wrong(buckets.start, &[1]), ListError::Malformed("first bucket"));
     assert_eq!(wrong(buckets.end - 4, &u32::MAX.to_le_bytes()), ListError::Malformed("last bucket"));
@@ -442,5 +442,111 @@ proptest! {
             }
             prop_assert_eq!(cover(&list, name), Cover { name: exact | below, below }, "{}", name);
         }
+    }
+}
+
+mod deltas {
+    use super::*;
+
+    type Sample = Vec<(u8, u8, Scope)>;
+
+    fn scope() -> impl Strategy<Value = Scope> {
+        prop_oneof![Just(Scope::Subtree), Just(Scope::Exact)]
+    }
+
+    /// Entries among 60 names, each above or below some other ones.
+    fn entries() -> impl Strategy<Value = Sample> {
+        prop::collection::vec((0..60u8, 0..3u8, scope()), 0..120)
+    }
+
+    fn name(number: u8) -> String {
+        let below = ["", "a.", "b.a.", "c."][usize::from(number % 4)];
+        format!("{below}host{}.example", number / 4)
+    }
+
+    fn list(serial: u64, entries: &Sample) -> List<Vec<u8>> {
+        let meta = ListMeta { serial, ..meta(&["a", "b", "c"]) };
+        let named: Vec<_> =
+            entries.iter().map(|(number, category, scope)| (name(*number), *category, *scope)).collect();
+        let entries: Vec<_> = named.iter().map(|(name, category, scope)| (name.as_str(), *category, *scope)).collect();
+        List::open(build(meta, &entries), None).unwrap()
+    }
+
+    fn delta<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &List<A>, new: &List<B>) -> Delta {
+        Delta::read(&Delta::between(old, new).unwrap()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_delta_says_what_the_new_list_says_and_becomes_it(one in entries(), two in entries(), three in entries()) {
+            let (one, two, three) = (list(1, &one), list(2, &two), list(3, &three));
+            let (first, second) = (delta(&one, &two), delta(&two, &three));
+            let both = first.then(&second).unwrap();
+            prop_assert_eq!(both.to_serial(), 3);
+            for (delta, new) in [(first, &two), (both, &three)] {
+                prop_assert_eq!(one.merge(&delta).unwrap(), new.as_bytes());
+                let overlay = Overlay::new(&one, delta).unwrap();
+                for number in 0..60 {
+                    for name in [name(number), format!("x.{}", name(number))] {
+                        let suffixes = suffixes(&DigestKey::OPEN, &name);
+                        prop_assert_eq!(overlay.lookup(&one, &suffixes), new.lookup(&suffixes), "{}", name);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn no_octets_make_reading_or_merging_panic(
+            at in 0..600usize, value: u8, resum: bool, cut in 0..700usize, one in entries(), two in entries(),
+        ) {
+            let (one, two) = (list(1, &one), list(2, &two));
+            let mut bytes = Delta::between(&one, &two).unwrap();
+            bytes.truncate(cut.max(1));
+            let at = at % bytes.len();
+            bytes[at] = value;
+            if resum && bytes.len() > 32 {
+                let end = bytes.len() - 32;
+                let sum = blake3::hash(&bytes[..end]);
+                bytes[end..].copy_from_slice(sum.as_bytes());
+            }
+            if let Ok(delta) = Delta::read(&bytes) {
+                // Whatever it says, only the list that was published comes out.
+                if let Ok(file) = one.merge(&delta) {
+                    let hash = List::open(file, None).unwrap().hash();
+                    prop_assert_eq!(hash, delta.to_hash());
+                }
+                if let Ok(overlay) = Overlay::new(&one, delta) {
+                    overlay.lookup(&one, &suffixes(&DigestKey::OPEN, "a.host1.example"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_delta_is_small_and_belongs_to_its_list() {
+        let entries: Sample = (0..60).map(|number| (number, 0, Scope::Subtree)).collect();
+        let (old, new) = (list(1, &entries), list(2, &entries[2..].to_vec()));
+        let bytes = Delta::between(&old, &new).unwrap();
+        assert_eq!(bytes.len(), 312 + 2 * 9 + 32);
+        let delta = Delta::read(&bytes).unwrap();
+        assert_eq!(
+            (delta.removed(), delta.added(), delta.from_hash(), delta.to_hash()),
+            (2, 0, old.hash(), new.hash())
+        );
+        assert_eq!(new.merge(&delta).unwrap_err(), DeltaError::OtherList);
+        assert_eq!(Overlay::new(&new, delta.clone()).unwrap_err(), DeltaError::OtherList);
+        assert_eq!(delta.then(&delta).unwrap_err(), DeltaError::OtherList);
+
+        let other = List::open(build(meta(&["a", "b"]), &[]), None).unwrap();
+        assert!(matches!(Delta::between(&old, &other), Err(DeltaError::Unrelated("different categories"))));
+        let key = ListMeta { key: DigestKey::new([1; 16]), ..meta(&["a", "b", "c"]) };
+        let other = List::open(build(key, &[]), None).unwrap();
+        assert!(matches!(Delta::between(&old, &other), Err(DeltaError::Unrelated("different keys"))));
+
+        assert_eq!(Delta::read(&bytes[..bytes.len() - 1]).unwrap_err(), DeltaError::Damaged);
+        assert_eq!(Delta::read(&[]).unwrap_err(), DeltaError::Damaged);
+        let mut newer = bytes;
+        newer[8] = 2;
+        assert_eq!(Delta::read(&newer).unwrap_err(), DeltaError::Newer(2));
     }
 }
