@@ -5,17 +5,20 @@
 //! few hundred megabytes, and no name can leak into the file from here.
 
 use std::collections::HashSet;
+use std::iter;
 
 use signed_list::digest::Suffixes;
 use signed_list::list::{BuildError, Builder, ListMeta, Scope};
 
 type Digests = HashSet<u64, foldhash::fast::RandomState>;
 
-/// Collects the entries of one category.
+/// Collects the entries of a list.
 #[derive(Default)]
 pub struct Compiler {
     /// Labels of each entry in the order they came, with [`EXACT`] added.
     heads: Vec<u8>,
+    /// Category of each entry; empty while all of them are in the first one, which is the common case.
+    categories: Vec<u8>,
     /// For each entry the digests of its suffixes from two labels up to the whole name. The top-level domain is left
     /// out: nothing lists a whole one, and if it did, entries below it would only be kept without need.
     chains: Vec<u64>,
@@ -38,29 +41,38 @@ pub struct Compiled {
 }
 
 impl Compiler {
-    /// Adds an entry by the digests of its name under the key of the list; a digest of 1 to 127 labels. A name that
-    /// comes with both scopes is listed with all below it.
+    /// Adds an entry of the first category, see [`Self::push_in`].
     pub fn push(&mut self, name: &Suffixes, scope: Scope) {
+        self.push_in(0, name, scope);
+    }
+
+    /// Adds an entry by the digests of its name under the key of the list; a digest of 1 to 127 labels. A name that
+    /// comes in one category with both scopes is listed with all below it. Categories do not cover each other.
+    pub fn push_in(&mut self, category: u8, name: &Suffixes, scope: Scope) {
+        if category != 0 || !self.categories.is_empty() {
+            self.categories.resize(self.heads.len(), 0);
+            self.categories.push(category);
+        }
         let labels = name.labels();
         let exact = if scope == Scope::Exact { EXACT } else { 0 };
         self.heads.push(labels as u8 | exact); // at most 127 labels
         self.chains.extend((labels.min(2)..=labels).map(|k| name.get(k)));
     }
 
-    /// Builds the file. `meta` names one category, and the key that the digests were made under.
+    /// Builds the file. `meta` names the categories, and the key that the digests were made under.
     pub fn build(self, meta: ListMeta) -> Result<Compiled, BuildError> {
         let (again, subtrees) = self.duplicates();
         let mut builder = Builder::new(meta);
         let (mut entries, mut duplicates, mut covered) = (0, 0, 0);
-        for ((head, above, digest), again) in self.entries().zip(again) {
+        for (Collected { head, category, above, digest }, again) in self.entries().zip(again) {
             if again {
                 duplicates += 1;
-            } else if above.iter().any(|suffix| subtrees.contains(suffix)) {
+            } else if above.iter().any(|suffix| subtrees.contains(&within(category, *suffix))) {
                 covered += 1;
             } else {
                 entries += 1;
-                let scope = if subtrees.contains(&digest) { Scope::Subtree } else { Scope::Exact };
-                builder.push(digest, head & !EXACT, 0, scope);
+                let whole = subtrees.contains(&within(category, digest));
+                builder.push(digest, head & !EXACT, category, if whole { Scope::Subtree } else { Scope::Exact });
             }
         }
         // The builder needs the room for its sorting and its filter.
@@ -76,7 +88,8 @@ impl Compiler {
         let exact = self.heads.iter().filter(|head| *head & EXACT != 0).count();
         let mut exacts = Digests::with_capacity_and_hasher(exact, Default::default());
         let mut subtrees = Digests::with_capacity_and_hasher(self.heads.len() - exact, Default::default());
-        let again = self.entries().map(|(head, _, digest)| {
+        let again = self.entries().map(|Collected { head, category, digest, .. }| {
+            let digest = within(category, digest);
             if head & EXACT != 0 {
                 subtrees.contains(&digest) || !exacts.insert(digest)
             } else {
@@ -86,17 +99,32 @@ impl Compiler {
         (again.collect(), subtrees)
     }
 
-    /// Head, digests of the suffixes above, and digest of each entry.
-    fn entries(&self) -> impl Iterator<Item = (u8, &[u64], u64)> {
+    /// The entries as they came.
+    fn entries(&self) -> impl Iterator<Item = Collected<'_>> {
         let mut rest = self.chains.as_slice();
-        self.heads.iter().filter_map(move |&head| {
+        let categories = self.categories.iter().copied().chain(iter::repeat(0));
+        self.heads.iter().zip(categories).filter_map(move |(&head, category)| {
             let length = usize::from(head & !EXACT).saturating_sub(1).max(1);
             let (chain, after) = rest.split_at_checked(length)?;
             rest = after;
-            let (digest, above) = chain.split_last()?;
-            Some((head, above, *digest))
+            let (&digest, above) = chain.split_last()?;
+            Some(Collected { head, category, above, digest })
         })
     }
+}
+
+/// One entry.
+struct Collected<'a> {
+    head: u8,
+    category: u8,
+    /// Digests of the names above it.
+    above: &'a [u64],
+    digest: u64,
+}
+
+/// What stands for a digest within a category, so that one set serves all of them.
+fn within(category: u8, digest: u64) -> u64 {
+    digest ^ u64::from(category).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -160,6 +188,29 @@ mod tests {
         let mut back = forth;
         back.reverse();
         assert_eq!(compile(&forth).file, compile(&back).file);
+    }
+
+    #[test]
+    fn categories_do_not_cover_each_other() {
+        let mut compiler = Compiler::default();
+        for (category, name, scope) in [
+            (0, "a.test", Scope::Subtree),
+            (1, "b.a.test", Scope::Subtree),
+            (0, "b.a.test", Scope::Subtree),
+            (1, "b.a.test", Scope::Exact),
+            (0, "c.test", Scope::Exact),
+        ] {
+            compiler.push_in(category, &suffixes(name), scope);
+        }
+        let categories = vec!["one".to_owned(), "two".to_owned()];
+        let list = compiler
+            .build(ListMeta { categories, serial: 1, created: 2, key: DigestKey::OPEN, sealed: false })
+            .unwrap();
+        assert_eq!((list.entries, list.duplicates, list.covered), (3, 1, 1));
+        let file = List::open(&list.file, None).unwrap();
+        for (name, blocked) in [("a.test", 0b01), ("x.b.a.test", 0b11), ("c.test", 0b01), ("d.c.test", 0)] {
+            assert_eq!(file.lookup(&suffixes(name)).name, blocked, "{name}");
+        }
     }
 
     #[test]

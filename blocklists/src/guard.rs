@@ -134,6 +134,18 @@ impl Guard {
         self.marks.insert(name.as_wire().into(), Mark { group, name, tree });
     }
 
+    /// The protected name that this name is or lies below, and its group.
+    pub fn protected_above(&self, name: &Name) -> Option<(&Name, &str)> {
+        let mut above = Some(name.clone());
+        while let Some(name) = above {
+            if let Some(mark) = self.marks.get(name.as_wire()).filter(|mark| mark.name == name) {
+                return Some((&mark.name, &self.groups[mark.group]));
+            }
+            above = name.parent();
+        }
+        None
+    }
+
     /// Lets exactly this name pass whatever it is, for an operator who means it.
     pub fn admit(&mut self, name: Name) {
         self.admitted.insert(name);

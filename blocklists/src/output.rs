@@ -48,7 +48,20 @@ pub struct NewFile {
 
 impl NewFile {
     /// Starts `path` as `path.tmp`. One left over from a crash is taken away first.
+    ///
+    /// All may read it: a resolver runs as another user, and must be able to under any umask.
     pub fn create(path: &Path) -> Result<NewFile, OutputError> {
+        NewFile::start(path, 0o644)
+    }
+
+    /// Writes a whole file; a private one nobody else may read.
+    pub fn put(path: &Path, content: &[u8], private: bool) -> Result<(), OutputError> {
+        let mut file = NewFile::start(path, if private { 0o600 } else { 0o644 })?;
+        file.write(content)?;
+        file.finish()
+    }
+
+    fn start(path: &Path, mode: u32) -> Result<NewFile, OutputError> {
         let mut beside = OsString::from(path);
         beside.push(".tmp");
         let beside = PathBuf::from(beside);
@@ -61,13 +74,12 @@ impl NewFile {
             _ => {}
         }
         // A new file and never one that lies there: nobody's link is followed.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside).map_err(failed)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(failed)?;
         let file = io::BufWriter::with_capacity(256 << 10, file);
         let new = NewFile { path: path.to_owned(), beside, file, finished: false };
-        // The resolver runs as another user, and must be able to read it under any umask.
         new.file
             .get_ref()
-            .set_permissions(Permissions::from_mode(0o644))
+            .set_permissions(Permissions::from_mode(mode))
             .map_err(|error| new.failed("written", error))?;
         Ok(new)
     }

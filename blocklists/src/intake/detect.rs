@@ -44,17 +44,8 @@ pub fn detect(head: &[u8]) -> Result<Format, NotAList> {
             break;
         }
     }
-    // The order of this list decides between equals.
-    let formats = [
-        Format::Domains,
-        Format::Wildcard,
-        Format::Hosts,
-        Format::Adblock,
-        Format::Dnsmasq,
-        Format::Rpz,
-        Format::Unbound,
-    ];
-    Ok(formats.into_iter().rev().max_by_key(|format| votes.get(format)).unwrap_or(Format::Domains))
+    // Of equals, `max_by_key` takes the last.
+    Ok(Format::ALL.into_iter().rev().max_by_key(|format| votes.get(format)).unwrap_or(Format::Domains))
 }
 
 fn refuse_what_is_no_list(head: &[u8]) -> Result<(), NotAList> {

@@ -54,6 +54,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them. Where the lines of a file speak for several alike, [`detect()`] takes the first.
+    pub const ALL: [Format; 7] = [
+        Format::Domains,
+        Format::Wildcard,
+        Format::Hosts,
+        Format::Adblock,
+        Format::Dnsmasq,
+        Format::Rpz,
+        Format::Unbound,
+    ];
+
     /// The word for it on the command line and in reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -149,22 +160,12 @@ pub(crate) mod tests {
         }
     }
 
-    const ALL: [Format; 7] = [
-        Format::Domains,
-        Format::Hosts,
-        Format::Adblock,
-        Format::Wildcard,
-        Format::Dnsmasq,
-        Format::Rpz,
-        Format::Unbound,
-    ];
-
     proptest::proptest! {
         /// Lists come from strangers: no text may stop the program.
         #[test]
         fn any_text_is_read_without_panic(text in "([ -~\\n]|[#@|^$./*:;(){}\"]|[äß公🥞]|CNAME|SOA|local-zone:|server=/|rpz-ip){0,60}") {
             let _ = detect(text.as_bytes());
-            for format in ALL {
+            for format in Format::ALL {
                 read(format, &text);
             }
         }
