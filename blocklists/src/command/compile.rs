@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use signed_list::digest::{DigestKey, Suffixes};
@@ -44,9 +45,9 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = ScopeChoice::Auto)]
     scope: ScopeChoice,
 
-    /// The format of the inputs; auto finds it for each of them
-    #[arg(long, value_enum, default_value_t = FormatChoice::Auto)]
-    format: FormatChoice,
+    /// The format of the inputs. Default: found out for each of them
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 
     /// How much of one input may be skipped or refused: a number, or a share such as 5%. Default: 5%, but always 100
     #[arg(long, value_name = "N|P%", value_parser = limit)]
@@ -92,30 +93,13 @@ enum ScopeChoice {
     Exact,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatChoice {
-    Auto,
-    Domains,
-    Hosts,
-    Adblock,
-    Wildcard,
-    Dnsmasq,
-    Rpz,
-    Unbound,
-}
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Format] {
+        &Format::ALL
+    }
 
-impl FormatChoice {
-    fn format(self) -> Option<Format> {
-        match self {
-            FormatChoice::Auto => None,
-            FormatChoice::Domains => Some(Format::Domains),
-            FormatChoice::Hosts => Some(Format::Hosts),
-            FormatChoice::Adblock => Some(Format::Adblock),
-            FormatChoice::Wildcard => Some(Format::Wildcard),
-            FormatChoice::Dnsmasq => Some(Format::Dnsmasq),
-            FormatChoice::Rpz => Some(Format::Rpz),
-            FormatChoice::Unbound => Some(Format::Unbound),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.word()))
     }
 }
 
@@ -179,8 +163,9 @@ pub enum CompileError {
     )]
     TooMuchLeftOut { input: String, skipped: u64, refused: u64, limit: u64, names: u64, format: &'static str },
     #[error(
-        "{0} names are refused and --strict asks for none; take them out of the list, or admit single ones with \
-         --allow-protected NAME. Nothing was written."
+        "{} refused and --strict asks for none; take them out of the list, or admit single ones with \
+         --allow-protected NAME. Nothing was written.",
+        names_are(*.0)
     )]
     Refused(u64),
     #[error("the list cannot be built: {0}")]
@@ -194,8 +179,10 @@ pub fn run(arguments: &Arguments) -> Result<(), CompileError> {
     let start = Instant::now();
     refuse_to_overwrite_an_input(arguments)?;
     let mut report = Report::new(arguments.report.as_deref())?;
+    // Told the time once: what is printed has to be what the list says.
+    let (serial, created) = version(arguments);
 
-    let compiled = match compile(arguments, &mut report) {
+    let compiled = match compile(arguments, (serial, created), &mut report) {
         Ok(compiled) => compiled,
         Err(error) => {
             // The report is what explains such an end; the error itself counts more than one of the report.
@@ -208,7 +195,6 @@ pub fn run(arguments: &Arguments) -> Result<(), CompileError> {
     file.write(&compiled.file)?;
     file.finish()?;
 
-    let (serial, created) = version(arguments);
     let summary = Summary {
         out: arguments.out.display().to_string(),
         category: arguments.category.clone(),
@@ -243,8 +229,8 @@ fn version(arguments: &Arguments) -> (u64, u64) {
     (arguments.serial.unwrap_or(created), created)
 }
 
-/// All inputs, through intake and guard into one list.
-fn compile(arguments: &Arguments, report: &mut Report) -> Result<Compiled, CompileError> {
+/// All inputs, through intake and guard into one list of this version.
+fn compile(arguments: &Arguments, version: (u64, u64), report: &mut Report) -> Result<Compiled, CompileError> {
     let mut guard = Guard::shipped();
     for name in &arguments.allow_protected {
         guard.admit(name.clone());
@@ -258,7 +244,7 @@ fn compile(arguments: &Arguments, report: &mut Report) -> Result<Compiled, Compi
         return Err(CompileError::Refused(refused));
     }
 
-    let (serial, created) = version(arguments);
+    let (serial, created) = version;
     let categories = vec![arguments.category.clone()];
     let meta = ListMeta { categories, serial, created, key: DigestKey::OPEN, sealed: false };
     Ok(sink.compiler.build(meta)?)
@@ -269,7 +255,7 @@ fn read(arguments: &Arguments, path: &Path, sink: &mut Sink<'_>) -> Result<(), C
     let mut source = Source::open(path)?;
     let name = source.name().to_owned();
     let detected = intake::detect(source.head()).map_err(|error| CompileError::NotAList(name.clone(), error))?;
-    let format = arguments.format.format().unwrap_or(detected);
+    let format = arguments.format.unwrap_or(detected);
     sink.report.input(&name, format.word());
     let forced = match arguments.scope {
         ScopeChoice::Auto => None,
@@ -379,14 +365,17 @@ fn print(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     write!(out, "{summary}")?;
     let refused = summary.counts.total(|input| input.refused);
     if refused > 0 {
-        let (names, are) = if refused == 1 { ("name", "is") } else { ("names", "are") };
         eprintln!(
-            "friendly-blocklist: warning: {} {names} {are} NOT in the list because blocking them would do harm; see \
-             \"Refused\" above",
-            grouped(refused)
+            "friendly-blocklist: warning: {} NOT in the list because blocking them would do harm; see \"Refused\" \
+             above",
+            names_are(refused)
         );
     }
     Ok(())
+}
+
+fn names_are(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "name is" } else { "names are" })
 }
 
 #[cfg(test)]

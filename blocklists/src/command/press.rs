@@ -1,0 +1,225 @@
+//! What the verbs around releases share: opening everything, and telling what was done.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use signed_list::release::Class;
+
+use super::Failure;
+use super::place::{Place, now};
+use super::screen::{self, Look, paint};
+use crate::guard::Guard;
+use crate::ledger::Ledger;
+use crate::person::{Introduction, Person, PersonId, PublicKey};
+use crate::release::outcome::{Outcome, Report, Waiting};
+use crate::release::publish::Publisher;
+use crate::release::store::Destination;
+use crate::release::work::{Lock, Work};
+use crate::report::grouped;
+
+/// Who signs.
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// A key that signs; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+
+    /// How long to wait for another command that is at work here, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub patience: u64,
+
+    /// Do not ask before signing
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Everything that a release is made with. Nobody else is at work as long as it exists.
+pub struct Press {
+    /// The work directory.
+    pub work: Work,
+    /// Shows that nobody else is at work.
+    pub lock: Lock,
+    /// The ledger.
+    pub ledger: Ledger,
+    guard: Guard,
+    people: Vec<Person>,
+}
+
+impl Keys {
+    /// Reads the keys.
+    pub fn people(&self) -> Result<Vec<Person>, Failure> {
+        let mut people = Vec::with_capacity(self.key.len());
+        for path in &self.key {
+            people.push(Person::read(path)?);
+        }
+        Ok(people)
+    }
+
+    /// Asks, where somebody can answer. Elsewhere the command line itself is the answer.
+    pub fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.yes || !screen::is_interactive() || screen::confirm(question)? {
+            return Ok(());
+        }
+        Err("nothing was signed".into())
+    }
+}
+
+impl Press {
+    /// Opens everything.
+    pub async fn open(place: &Place, keys: &Keys) -> Result<Press, Failure> {
+        let people = keys.people()?;
+        let work = Work::open(&place.work)?;
+        let lock = work.lock(Duration::from_secs(keys.patience))?;
+        let ledger = Ledger::open(&work.ledger()).await?;
+        Ok(Press { work, lock, ledger, guard: Guard::shipped(), people })
+    }
+
+    /// The publisher, now.
+    pub fn publisher(&self) -> Publisher<'_> {
+        self.at(now())
+    }
+
+    /// The publisher at a time.
+    pub fn at(&self, now: u64) -> Publisher<'_> {
+        let Press { work, lock, ledger, guard, people } = self;
+        Publisher { work, lock, ledger, guard, people, now }
+    }
+
+    /// Who signs here.
+    pub fn people(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// Where releases go: the given places, or those of the settings.
+    pub fn destinations(&self, given: &[String]) -> Result<Vec<Destination>, Failure> {
+        destinations(&self.work, given)
+    }
+}
+
+/// Where releases go: the given places, relative to where the user is; or those of the settings, relative to the work
+/// directory.
+pub fn destinations(work: &Work, given: &[String]) -> Result<Vec<Destination>, Failure> {
+    let (places, base) = match given {
+        [] => (&work.settings.to[..], work.directory()),
+        given => (given, Path::new("")),
+    };
+    let mut destinations = Vec::with_capacity(places.len());
+    for place in places {
+        destinations.push(Destination::parse(place, base)?);
+    }
+    Ok(destinations)
+}
+
+/// A class from the command line.
+pub fn class(text: &str) -> Result<Class, String> {
+    Class::of_word(text).ok_or_else(|| "legal, operator or venue".to_owned())
+}
+
+/// Somebody from the command line: an introduction, or a file that holds one.
+pub fn introduced(text: &str) -> Result<PublicKey, String> {
+    if let Ok(introduction) = text.parse::<Introduction>() {
+        return Ok(introduction.key());
+    }
+    let read =
+        std::fs::read_to_string(text).map_err(|error| format!("{text}: the introduction cannot be read: {error}"))?;
+    read.trim().parse::<Introduction>().map(|introduction| introduction.key()).map_err(|why| format!("{text}: {why}"))
+}
+
+/// Prints what was done, and warnings to standard error.
+pub fn print(place: &Place, report: &Report) -> Result<(), Failure> {
+    place.print(report, || text(report))?;
+    if !place.json {
+        for warning in &report.warnings {
+            eprint!("{}", screen::wrap(&format!("friendly-blocklist: warning: {warning}"), 0));
+        }
+    }
+    Ok(())
+}
+
+/// What was done, for people.
+pub fn text(report: &Report) -> String {
+    let mut out = String::new();
+    if let Some(keys) = &report.keys {
+        let (state, look) = if keys.in_force { ("in force", Look::Good) } else { ("waits", Look::Warn) };
+        out += &screen::title("Keys", state, look);
+        out += &screen::field("change", &keys.about);
+        out += &waits(&keys.waiting);
+    }
+    for outcome in &report.classes {
+        out += &class_text(outcome);
+    }
+    if let Some(version) = report.timestamp {
+        out += &screen::field("timestamp", &format!("version {version} is signed"));
+    }
+    for copied in &report.copied {
+        let what = match copied.files {
+            0 => "has everything already".to_owned(),
+            files => format!("{} files, {} octets", grouped(files), grouped(copied.octets)),
+        };
+        out += &screen::field("copied", &format!("{}: {what}", copied.to));
+    }
+    out
+}
+
+fn class_text(outcome: &Outcome) -> String {
+    let word = outcome.class.word();
+    let Some(serial) = outcome.serial else {
+        return screen::title(&format!("Class {word}"), "nothing to release", Look::Faint);
+    };
+    let (state, look) = match (outcome.published, outcome.held) {
+        (true, _) => ("in force", Look::Good),
+        (false, Some(_)) => ("held", Look::Bad),
+        (false, None) => ("waits for signatures", Look::Warn),
+    };
+    let mut out = screen::title(&format!("Class {word}, release {serial}"), state, look);
+    out += &screen::field("why", &outcome.why.join("; "));
+    let epoch = outcome.epoch.map(|epoch| format!(", epoch {epoch}")).unwrap_or_default();
+    let change = format!("{} come, {} go", grouped(outcome.added), grouped(outcome.removed));
+    let (listed, all) = (grouped(outcome.listed), grouped(outcome.entries));
+    out += &screen::field("entries", &format!("{listed}: {change}{epoch}; {all} in the list with its canaries"));
+    if let Some(hash) = &outcome.hash {
+        out += &screen::field("list", hash.get(..32).unwrap_or(hash));
+    }
+    for refusal in &outcome.refused {
+        out += &screen::field("left out", &format!("{}: {}", refusal.case, refusal.why));
+    }
+    if outcome.published {
+        return out;
+    }
+    if let Some(jump) = outcome.held {
+        let (limit, before) = (grouped(jump.limit), grouped(jump.before));
+        out += &screen::field(
+            "held",
+            &format!(
+                "no more than {limit} may come or go at once (of {before} now). If it is right, two different people let \
+                 it pass: friendly-blocklist overrule --class {word} --reason TEXT --key FILE"
+            ),
+        );
+        if let Some(person) = &outcome.override_asked_by {
+            out += &screen::field("", &format!("{person} has asked for it; somebody else has to agree"));
+        }
+    }
+    out += &waits(&outcome.waiting);
+    out
+}
+
+/// Who has still to sign.
+pub fn waits(waiting: &[Waiting]) -> String {
+    let mut out = String::new();
+    for Waiting { role, missing, by } in waiting {
+        let by = by.iter().map(PersonId::as_str).collect::<Vec<_>>().join(", ");
+        out += &screen::field("to sign", &format!("{role}: {missing} more, by {by}"));
+    }
+    if !waiting.is_empty() {
+        out += &screen::field("", "with: friendly-blocklist sign --key FILE");
+    }
+    out
+}
+
+/// One line on standard error.
+pub fn note(text: &str) {
+    // Nobody is left to be told if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{}", paint(text, Look::Plain));
+}

@@ -1,0 +1,214 @@
+//! `friendly-blocklist publish`: from the ledger to a release in force.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use signed_list::release::Class;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+use super::Failure;
+use super::place::{Place, block_on, now};
+use super::press::{self, Keys, Press};
+use super::screen;
+use crate::ledger::Ledger;
+use crate::release::draft::Wish;
+use crate::release::outcome::Report;
+use crate::release::work::Work;
+
+/// While it watches: everything is looked at again at least so often, also what no decision announces, such as an
+/// entry that expires.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// While it watches: after a failure it tries again so soon, and then less often.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Publish what the ledger holds in force
+///
+/// Makes a release of each class in which something has changed, signs it with the keys given, and brings it into force
+/// if no signature is missing; otherwise it is staged and waits for `sign`. Without a change it signs the timestamp
+/// anew. Interrupted at any moment, the release before stays in force, and the next run goes on.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only this class; may be given several times
+    #[arg(long, value_name = "CLASS", value_parser = press::class)]
+    class: Vec<Class>,
+
+    /// Copy to this place instead of those in release.toml: a directory, or s3://BUCKET/PREFIX; several times
+    #[arg(long, value_name = "PLACE")]
+    to: Vec<String>,
+
+    /// Begin a new epoch: new keys of the sealed list, which all resolvers then load as a whole
+    #[arg(long)]
+    new_epoch: bool,
+
+    /// So many hidden canaries are used up: take the oldest ones off, put others on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    burn_hidden: u32,
+
+    /// Put an emergency canary on the list, which shows how long a decision takes to arrive
+    #[arg(long)]
+    emergency: bool,
+
+    /// End a rollback: publish what the ledger holds
+    #[arg(long)]
+    resume: bool,
+
+    /// Stay, look for decisions every so many seconds, and publish each at once
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    watch: Option<Duration>,
+
+    #[command(flatten)]
+    keys: Keys,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds from 0.1 to 3600".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    if (0.1..=3600.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let wish = Wish {
+        classes: arguments.class.clone(),
+        new_epoch: arguments.new_epoch,
+        burn: arguments.burn_hidden,
+        emergency: arguments.emergency,
+        rollback: None,
+        resume: arguments.resume,
+        renew: arguments.watch.is_none(),
+    };
+    block_on(async {
+        match arguments.watch {
+            None => once(&arguments.place, &arguments.keys, &wish, &arguments.to).await,
+            Some(interval) => watch(arguments, wish, interval).await,
+        }
+    })
+}
+
+/// One run, as the user sees it. `rollback` does the same with another wish.
+pub async fn once(place: &Place, keys: &Keys, wish: &Wish, to: &[String]) -> Result<(), Failure> {
+    let press = Press::open(place, keys).await?;
+    let destinations = press.destinations(to)?;
+    if !keys.yes && screen::is_interactive() && !press.people().is_empty() {
+        let text = super::diff::all(&press, wish).await?.iter().map(super::diff::Shown::text).collect::<String>();
+        eprint!("{text}");
+        keys.confirm("Sign and publish this?")?;
+    }
+    let mut report = Report::default();
+    let publisher = press.publisher();
+    publisher.run(wish, &mut report).await?;
+    let copied = publisher.copy(&destinations, &mut report).await;
+    // Told in any case: what is in force here is in force, even if a copy of it failed.
+    press::print(place, &report)?;
+    press.ledger.close().await;
+    Ok(copied?)
+}
+
+/// Publishes each decision at once, until it is told to stop.
+async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Result<(), Failure> {
+    let Arguments { place, keys, .. } = arguments;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // What cannot work is told now; what breaks later is told when it does, and tried again.
+    let work = Work::open(&place.work)?;
+    keys.people()?;
+    press::destinations(&work, &arguments.to)?;
+    let ledger = Ledger::open(&work.ledger()).await?;
+    if !place.json {
+        press::note(&format!("Watching {} every {interval:?}. Stop: Ctrl-C", place.work.display()));
+    }
+
+    let mut uncopied = true;
+    let mut failures = 0u32;
+    loop {
+        let until = now();
+        let mut report = Report::default();
+        let done = cycle(arguments, &wish, &mut report, &mut uncopied).await;
+        if report.timestamp.is_some() || report.copied.iter().any(|copied| copied.files > 0) {
+            line(place, &report)?;
+        }
+        let pause = match done {
+            Ok(()) => {
+                // Wished for once, and done.
+                wish = Wish { classes: wish.classes, ..Wish::default() };
+                failures = 0;
+                LOOK_AGAIN
+            }
+            Err(error) => {
+                press::note(&format!("friendly-blocklist: {error}"));
+                failures += 1;
+                (TRY_AGAIN * 2u32.saturating_pow(failures.min(5))).min(LOOK_AGAIN)
+            }
+        };
+        let again = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                () = sleep(interval) => {}
+            }
+            if Instant::now() >= again || failures == 0 && is_news(&ledger, &work, &wish, until).await {
+                break;
+            }
+        }
+    }
+}
+
+/// One look at everything.
+async fn cycle(arguments: &Arguments, wish: &Wish, report: &mut Report, uncopied: &mut bool) -> Result<(), Failure> {
+    let press = Press::open(&arguments.place, &arguments.keys).await?;
+    let publisher = press.publisher();
+    publisher.run(wish, report).await?;
+    if report.timestamp.is_some() || *uncopied {
+        *uncopied = true;
+        publisher.copy(&press.destinations(&arguments.to)?, report).await?;
+        *uncopied = false;
+    }
+    press.ledger.close().await;
+    Ok(())
+}
+
+/// Whether there is a decision since, or somebody was enrolled or revoked.
+async fn is_news(ledger: &Ledger, work: &Work, wish: &Wish, since: u64) -> bool {
+    let classes = if wish.classes.is_empty() { Class::ALL.to_vec() } else { wish.classes.clone() };
+    for class in classes {
+        // An error here is an error of the next look at everything, which tells it.
+        if ledger.decisions_between(class, since, u64::MAX >> 1).await.is_ok_and(|found| !found.is_empty()) {
+            return true;
+        }
+    }
+    let changed = fs::metadata(work.directory().join("recipients.toml")).and_then(|about| about.modified());
+    changed.is_ok_and(|time| time > SystemTime::UNIX_EPOCH + Duration::from_millis(since))
+}
+
+/// What a look brought, in one line.
+fn line(place: &Place, report: &Report) -> Result<(), Failure> {
+    if place.json {
+        println!("{}", serde_json::to_string(report)?);
+        return Ok(());
+    }
+    let mut parts = Vec::new();
+    for outcome in report.classes.iter().filter(|outcome| outcome.serial.is_some()) {
+        let state = match (outcome.published, outcome.held.is_some()) {
+            (true, _) => "in force",
+            (false, true) => "held",
+            (false, false) => "waits for signatures",
+        };
+        let (word, serial) = (outcome.class.word(), outcome.serial.unwrap_or(0));
+        parts.push(format!("{word} {serial} {state} (+{} -{})", outcome.added, outcome.removed));
+    }
+    if parts.is_empty() {
+        parts.push("timestamp signed".to_owned());
+    }
+    let seconds: f64 = report.phases.values().sum();
+    println!("{}  {}  {seconds:.2} s", crate::ledger::minute(now() / 1000), parts.join(", "));
+    for warning in &report.warnings {
+        press::note(&format!("friendly-blocklist: warning: {warning}"));
+    }
+    Ok(())
+}

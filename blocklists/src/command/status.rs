@@ -1,0 +1,200 @@
+//! `friendly-blocklist status`: what is in force, what waits for somebody, or where one case stands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde::Serialize;
+use signed_list::release::Class;
+
+use super::Failure;
+use super::place::{Place, block_on, case, now};
+use super::screen::{self, Cell, Look, cell, marked};
+use super::view::{self, Names, Shown};
+use crate::ledger::case::{Case, Waiting};
+use crate::ledger::event::ReleaseRecord;
+use crate::ledger::rules::Refused;
+use crate::ledger::words::CaseId;
+use crate::ledger::{UnixMillis, UnixSeconds, minute};
+use crate::takedown::moment_of;
+
+/// Cases shown of those that wait, unless all are asked for.
+const SHOWN: usize = 20;
+
+/// Show what is in force and what waits for somebody, or where one case stands
+///
+/// Without a case no name is shown: nothing prints the list. With a case, its card.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The case, such as isigurt/2027-0042
+    #[arg(value_parser = case)]
+    case: Option<CaseId>,
+
+    /// As it is at another time, such as 2027-03-01: what has expired by then
+    #[arg(long, value_name = "DATE", value_parser = time)]
+    at: Option<UnixSeconds>,
+
+    /// All cases that wait, not only the 20 most urgent
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+fn time(text: &str) -> Result<UnixSeconds, String> {
+    moment_of(text).ok_or_else(|| "a day such as 2027-03-01, or a moment such as 2027-03-01T10:00:00Z".to_owned())
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    block_on(async {
+        let Arguments { case, place, .. } = arguments;
+        let at = arguments.at.map_or_else(now, |at| at * 1000);
+        let ledger = place.open().await?;
+        match case {
+            Some(id) => {
+                if let Some(case) = ledger.case(id).await? {
+                    let (scheme, members) = (place.scheme(None)?, ledger.members().await?);
+                    place.print(&Shown::at(&case, at), || view::card(&case, at, &scheme, &Names::of(&members)))?;
+                } else if let Some(returned) = ledger.returned(id).await? {
+                    let value = serde_json::json!({ "case": id, "stands": "returned", "ground": returned.ground });
+                    let on = minute(returned.at / 1000);
+                    place.say(&value, || {
+                        format!("{id} went back on {on}: {} (notice and takedown only).\n", returned.ground)
+                    })?;
+                } else {
+                    return Err(Refused::NoCase(id.clone()).into());
+                }
+            }
+            None => {
+                let mut releases = Vec::new();
+                for class in Class::ALL {
+                    releases.extend(ledger.newest_release(class).await?);
+                }
+                let overview = Overview::of(&ledger.cases().await?, ledger.all_returned().await?.len(), releases, at);
+                place.print(&overview, || overview.text(at, if arguments.all { usize::MAX } else { SHOWN }))?;
+            }
+        }
+        ledger.close().await;
+        Ok(())
+    })
+}
+
+/// Numbers, and what waits. No names.
+#[derive(Serialize)]
+struct Overview {
+    in_force: BTreeMap<&'static str, usize>,
+    states: BTreeMap<&'static str, usize>,
+    returned: usize,
+    releases: Vec<ReleaseRecord>,
+    waiting: Vec<Queued>,
+}
+
+/// One thing to do.
+#[derive(Serialize)]
+struct Queued {
+    case: CaseId,
+    state: &'static str,
+    waits_for: String,
+    due: Option<UnixSeconds>,
+    #[serde(skip)]
+    urgency: (usize, UnixSeconds),
+    #[serde(skip)]
+    look: Look,
+}
+
+impl Overview {
+    fn of(cases: &[Case], returned: usize, releases: Vec<ReleaseRecord>, at: UnixMillis) -> Overview {
+        let mut overview =
+            Overview { in_force: BTreeMap::new(), states: BTreeMap::new(), returned, releases, waiting: Vec::new() };
+        for class in Class::ALL {
+            overview.in_force.insert(class.word(), 0);
+        }
+        for case in cases {
+            let state = case.state_at(at);
+            *overview.states.entry(state.word()).or_default() += 1;
+            if case.in_force_at(at) {
+                *overview.in_force.entry(case.facts.class.word()).or_default() += 1;
+            }
+            if let Some(waiting) = case.waits_for(at) {
+                let due = view::due(waiting);
+                overview.waiting.push(Queued {
+                    case: case.id.clone(),
+                    state: state.word(),
+                    waits_for: view::waits_for(waiting),
+                    due,
+                    urgency: (urgency(waiting), due.unwrap_or(case.last)),
+                    look: view::look(state),
+                });
+            }
+        }
+        overview.waiting.sort_by_key(|queued| queued.urgency);
+        overview
+    }
+
+    fn text(&self, at: UnixMillis, shown: usize) -> String {
+        let mut out = screen::title("In force", &minute(at / 1000), Look::Faint);
+        let release = |class: &str| self.releases.iter().find(|release| release.class.word() == class);
+        let rows: Vec<Vec<Cell>> = self
+            .in_force
+            .iter()
+            .map(|(class, count)| {
+                let released = match release(class) {
+                    Some(release) => {
+                        format!("serial {}, {}, {} entries", release.serial, minute(release.created), release.entries)
+                    }
+                    None => "none yet".to_owned(),
+                };
+                vec![marked(*class, Look::Strong), cell(count.to_string()), cell(released)]
+            })
+            .collect();
+        out += &screen::table(&["LIST", "CASES", "NEWEST RELEASE"], &rows);
+        let states: Vec<String> = self.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let all = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
+        let _ = writeln!(
+            out,
+            "\n{}",
+            screen::wrap(&format!("All cases: {all}; {} went back for takedown only.", self.returned), 0).trim_end()
+        );
+
+        out.push('\n');
+        out += &screen::title("Waiting", &self.waiting.len().to_string(), Look::Faint);
+        let rows: Vec<Vec<Cell>> = self
+            .waiting
+            .iter()
+            .take(shown)
+            .map(|queued| {
+                let late = queued.due.is_some_and(|due| due <= at / 1000);
+                let due = queued.due.map(minute).unwrap_or_default();
+                let look = if late { Look::Bad } else { Look::Plain };
+                vec![
+                    cell(queued.case.as_str()),
+                    marked(queued.state, queued.look),
+                    cell(&queued.waits_for),
+                    marked(due, look),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            out += "Nothing waits for anybody.\n";
+            return out;
+        }
+        out += &screen::table(&["CASE", "STATE", "WAITS FOR", "DUE"], &rows);
+        if self.waiting.len() > rows.len() {
+            let _ = writeln!(out, "... and {} more; --all shows them.", self.waiting.len() - rows.len());
+        }
+        out
+    }
+}
+
+/// What comes first: what hurts somebody, then what ends by itself, then what blocks nothing yet.
+fn urgency(waiting: Waiting) -> usize {
+    match waiting {
+        Waiting::Answer { .. } => 0,
+        Waiting::SecondLook => 1,
+        Waiting::Renewal { .. } => 2,
+        Waiting::Approvals { .. } => 3,
+        Waiting::Review => 4,
+    }
+}

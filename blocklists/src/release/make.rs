@@ -1,0 +1,464 @@
+//! Makes a release of a class and stages it: from the ledger to files and documents that wait for signatures.
+
+use std::collections::btree_map;
+use std::fs;
+use std::mem;
+use std::time::Instant;
+
+use signed_list::digest::DigestKey;
+use signed_list::release::{Class, Manifest, shards_for};
+use tough::TargetName;
+use tough::schema::Target;
+
+use super::canary::Canaries;
+use super::draft::{Circumstances, Draft, Wish, draft};
+use super::epoch::{Envelopes, Epoch, shards};
+use super::hold::Jump;
+use super::index::Index;
+use super::outcome::{Outcome, Report, waiting};
+use super::payload::{File, Parts, PayloadError, payload};
+use super::publish::{PublishError, Publisher, io};
+use super::repository::{self, Document, EPOCH, Holders, Metadata, expiry};
+use super::select::{self, Entry, Head, Refusal, Selection};
+use super::stage::{Plan, Release, Stage, StageError};
+use super::work::{Card, WorkError, read_json};
+use crate::person::{hex, unhex};
+
+const DAY: u64 = 86_400;
+
+/// The release of a class that is in force.
+struct Current {
+    card: Option<Card>,
+    index: Index,
+    manifest: Option<Manifest>,
+}
+
+/// What there would be to release now.
+pub struct Survey {
+    /// What it will be like.
+    pub draft: Draft,
+    /// What goes in.
+    pub entries: Vec<Entry>,
+    /// What is left out.
+    pub refused: Vec<Refusal>,
+    /// The same entries by case.
+    pub index: Index,
+    /// The release in force, by case.
+    pub before: Index,
+    /// It changes so much at once that two people have to let it pass.
+    pub jump: Option<Jump>,
+    added: u64,
+    removed: u64,
+    decided: Vec<u64>,
+    decided_until: u64,
+    current: Current,
+    staged: Option<Stage>,
+}
+
+impl Publisher<'_> {
+    /// Looks what there is to release. Changes nothing.
+    pub async fn survey(
+        &self,
+        class: Class,
+        holders: &Holders,
+        wish: &Wish,
+        base: &Metadata,
+        report: &mut Report,
+    ) -> Result<Survey, PublishError> {
+        let start = Instant::now();
+        let mut current = self.current(class, base)?;
+        let newest = self.ledger.newest_release(class).await?.map_or(0, |release| release.serial);
+        let newest = newest.max(current.card.as_ref().map_or(0, |card| card.serial));
+        let listed = self.ledger.entries_at(class, self.seconds()).await?;
+        // A decision of this very second may have been taken since the clock was read. It is in the list, so it counts.
+        let latest = listed.iter().map(|entry| entry.decided_at_ms).max().unwrap_or(0);
+        let decided_until = self.now.max(latest);
+        let decided_before = current.card.as_ref().map_or(0, |card| card.decided_until);
+        let decided = self.ledger.decisions_between(class, decided_before, decided_until).await?;
+        let start = report.phase("ledger", start);
+
+        let staged = Stage::find(self.work, class.word())?;
+        let draft = self.draft(class, holders, wish, &current, staged.as_ref(), newest, base)?;
+        let Selection { mut entries, refused } = select::select(listed, class, &self.work.scheme, self.guard);
+        if let Some(serial) = draft.pinned_to {
+            self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
+        }
+        let index = Index::of(&entries, &self.work.index_key());
+        let before = mem::take(&mut current.index);
+        let change = index.change(&before);
+        let (added, removed) = (change.added.len() as u64, change.removed.len() as u64);
+        drop(change);
+        let jump = self.jump(class, &draft, added, removed, before.len() as u64);
+        report.phase("select", start);
+        Ok(Survey {
+            draft,
+            entries,
+            refused,
+            index,
+            before,
+            jump,
+            added,
+            removed,
+            decided,
+            decided_until,
+            current,
+            staged,
+        })
+    }
+
+    /// Makes, stages and signs a release, if there is a reason for one.
+    pub(super) async fn release(
+        &self,
+        class: Class,
+        holders: &Holders,
+        wish: &Wish,
+        base: &Metadata,
+        report: &mut Report,
+    ) -> Result<Outcome, PublishError> {
+        let mut survey = self.survey(class, holders, wish, base, report).await?;
+        let refused = mem::take(&mut survey.refused);
+        let (why, added, removed) = (survey.why(), survey.added, survey.removed);
+        let mut outcome = Outcome { why, added, removed, refused, ..Outcome::of(class) };
+        let staged = survey.staged.take();
+        if outcome.why.is_empty() {
+            if let Some(stage) = staged {
+                stage.remove()?;
+                let word = class.word();
+                report
+                    .warnings
+                    .push(format!("{word}: what was staged is dropped, there is nothing to release any more"));
+            }
+            return Ok(outcome);
+        }
+        let mut stage = match staged.filter(|stage| !wish.new_epoch && survey.is_staged(stage)) {
+            Some(stage) => stage,
+            None => self.make(class, &survey, base, report)?,
+        };
+        let start = Instant::now();
+        for person in self.people {
+            match stage.sign(person, Some(base)) {
+                // Somebody else's class.
+                Ok(_) | Err(StageError::NoHolder { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.tell(&stage, base, &mut outcome).await?;
+        report.phase("sign", start);
+        Ok(outcome)
+    }
+
+    /// Puts down where a staged release stands.
+    pub async fn tell(&self, stage: &Stage, base: &Metadata, outcome: &mut Outcome) -> Result<(), PublishError> {
+        outcome.waiting = waiting(&stage.standings(Some(base))?);
+        let Some(Release { card, jump, .. }) = &stage.plan.release else { return Ok(()) };
+        outcome.serial = Some(card.serial);
+        (outcome.listed, outcome.entries) = (card.listed, card.entries);
+        outcome.epoch = card.epoch;
+        outcome.hash = Some(card.hash.clone());
+        (outcome.added, outcome.removed) = (card.added, card.removed);
+        outcome.held = *jump;
+        if let Some(hash) = unhex(&card.hash).filter(|_| jump.is_some())
+            && let Some(said) = self.ledger.overriding(card.class, &hash).await?
+        {
+            outcome.override_asked_by = Some(said.requested.by);
+            if said.approved.is_some() {
+                outcome.held = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn current(&self, class: Class, base: &Metadata) -> Result<Current, PublishError> {
+        let Some(target) = find_target(base, class.word(), &class.manifest()) else {
+            return Ok(Current { card: None, index: Index::default(), manifest: None });
+        };
+        let path = self.work.public().join("targets").join(repository::target_file(&class.manifest(), target));
+        let damaged = |why: String| WorkError::Damaged { path: path.clone(), why };
+        let text = fs::read(&path).map_err(io(&path, "read"))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let card = self.work.card(class, manifest.serial)?;
+        let card = card.ok_or_else(|| damaged(format!("what was kept of release {} is missing", manifest.serial)))?;
+        let index = self.index(class, manifest.serial)?;
+        Ok(Current { card: Some(card), index, manifest: Some(manifest) })
+    }
+
+    fn index(&self, class: Class, serial: u64) -> Result<Index, PublishError> {
+        match self.work.index(class, serial)? {
+            Some(index) => Ok(index),
+            None => {
+                let serials = self.work.serials(class)?;
+                let kept = match (serials.first(), serials.last()) {
+                    (Some(first), Some(last)) => format!("{first} to {last}"),
+                    _ => "none".to_owned(),
+                };
+                Err(PublishError::NotKept { class, serial, kept })
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // each is one fact that the draft depends on
+    fn draft(
+        &self,
+        class: Class,
+        holders: &Holders,
+        wish: &Wish,
+        current: &Current,
+        staged: Option<&Stage>,
+        newest: u64,
+        base: &Metadata,
+    ) -> Result<Draft, PublishError> {
+        let mut recipients = Vec::new();
+        let mut epoch_begun = None;
+        if class.is_sealed() {
+            recipients.extend(self.work.recipients()?.active().map(|recipient| recipient.id()));
+            recipients.sort();
+            if let Some(number) = current.card.as_ref().and_then(|card| card.epoch) {
+                epoch_begun = self.work.epoch(number)?.map(|epoch| epoch.created);
+            }
+        }
+        let roles = if class.is_sealed() { vec![class.word(), EPOCH] } else { vec![class.word()] };
+        let expires = roles.iter().filter_map(|role| base.delegated.get(*role)).map(|role| expiry(role.signed.expires));
+        let circumstances = Circumstances {
+            class,
+            current: current.card.as_ref(),
+            newest,
+            staged: staged.and_then(|stage| stage.plan.release.as_ref()).map(|release| &release.card),
+            recipients,
+            epoch_begun,
+            expires: expires.min().unwrap_or(0),
+            signer: self.people.iter().any(|person| holders.keys.contains(&person.public())),
+            now: self.seconds(),
+        };
+        Ok(draft(&circumstances, wish, &self.work.settings))
+    }
+
+    /// Makes the files and documents of a release and stages them.
+    fn make(&self, class: Class, survey: &Survey, base: &Metadata, report: &mut Report) -> Result<Stage, PublishError> {
+        let Survey { draft, entries, index, current, .. } = survey;
+        let start = Instant::now();
+        let old_epoch = current.card.as_ref().and_then(|card| card.epoch);
+        let (epoch, envelopes) = self.open_epoch(class, draft, old_epoch)?;
+        let head = Head {
+            class,
+            serial: draft.serial,
+            created: self.seconds(),
+            key: epoch.as_ref().map_or(DigestKey::OPEN, Epoch::digest_key),
+            canaries: Canaries::new(self.work.seed(), &self.work.scheme.ground, class),
+            moves: draft.moves,
+        };
+        let compiled = select::compile(entries, self.work.scheme.categories(class), &head)?;
+        let start = report.phase("compile", start);
+
+        let kept =
+            current.card.as_ref().filter(|_| !draft.new_epoch).map(|card| self.work.kept(class, card.serial, "list"));
+        // Without the list of the release before there is no change to publish, and all load the whole list.
+        let before = kept.and_then(|path| fs::read(path).ok());
+        let parts = Parts {
+            class,
+            epoch: epoch.as_ref(),
+            shards: if epoch.is_some() { shards_for(envelopes.len()) } else { 0 },
+            list: &compiled.file,
+            before: before.as_deref(),
+            manifest: current.manifest.as_ref(),
+            decided: &survey.decided,
+        };
+        let made = payload(&parts)?;
+        let start = report.phase("seal", start);
+
+        let mut files = made.files;
+        let stay = made.stay.into_iter().filter_map(|name| {
+            let target = find_target(base, class.word(), &name)?.clone();
+            Some((name, target))
+        });
+        let targets: Vec<_> = files.iter().map(|file| (file.name.clone(), file.target.clone())).chain(stay).collect();
+        let version = |role: &str| base.delegated.get(role).map_or(0, |role| role.signed.version.get()) + 1;
+        let word = class.word();
+        let mut documents = vec![repository::delegated(word, version(word), self.release_expiry(), targets)?];
+        if let Some(epoch) = &epoch {
+            documents.extend(self.epoch_document(epoch, &envelopes, draft, current, base, &mut files)?);
+        }
+
+        let card = Card {
+            class,
+            serial: draft.serial,
+            epoch: epoch.as_ref().map(|epoch| epoch.number),
+            created: head.created,
+            entries: compiled.entries,
+            listed: index.len() as u64,
+            added: survey.added,
+            removed: survey.removed,
+            hash: hex(&made.manifest.hash),
+            decided_until: survey.decided_until,
+            moves: draft.moves,
+            pinned_to: draft.pinned_to,
+            overridden: survey.jump.is_some(),
+            recipients: draft.recipients.clone(),
+        };
+        let plan = Plan {
+            name: word.to_owned(),
+            about: format!("release {} of the class {word}", draft.serial),
+            created: head.created,
+            roles: documents.iter().map(|document| document.role().to_owned()).collect(),
+            release: Some(Release { card, jump: survey.jump, decided: made.manifest.decided }),
+        };
+        let index = index.write();
+        let secrets = epoch.as_ref().filter(|_| draft.new_epoch || !envelopes.is_empty());
+        let mut staged: Vec<(String, Vec<u8>)> = Vec::new();
+        if let Some(epoch) = secrets {
+            let json = |value: serde_json::Result<Vec<u8>>| value.map_err(PayloadError::Manifest);
+            staged.push(("epoch.json".to_owned(), json(serde_json::to_vec(epoch))?));
+            staged.push(("envelopes.json".to_owned(), json(serde_json::to_vec(&envelopes))?));
+        }
+        let mut contents: Vec<(String, &[u8])> =
+            files.iter().map(|file| (format!("targets/{}", file.path()), file.content.as_slice())).collect();
+        contents.push(("list".to_owned(), &compiled.file));
+        contents.push(("index".to_owned(), &index));
+        contents.extend(staged.iter().map(|(name, content)| (name.clone(), content.as_slice())));
+        let stage = Stage::put(self.work, plan, documents, &contents)?;
+        report.phase("stage", start);
+        Ok(stage)
+    }
+
+    /// Makes the list of a staged release once more, out of the ledger, and compares: who signs it signs what the ledger
+    /// says and nothing else.
+    pub async fn check(&self, stage: &Stage, base: &Metadata) -> Result<(), PublishError> {
+        let Some(Release { card, .. }) = &stage.plan.release else { return Ok(()) };
+        let about = || stage.plan.about.clone();
+        let class = card.class;
+        let end = card.created.saturating_mul(1000).saturating_add(999);
+        if !self.ledger.decisions_between(class, card.decided_until, end).await?.is_empty() {
+            return Err(PublishError::Overtaken(about()));
+        }
+        let listed = self.ledger.entries_at(class, card.created).await?;
+        let mut entries = select::select(listed, class, &self.work.scheme, self.guard).entries;
+        if let Some(serial) = card.pinned_to {
+            self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
+        }
+        let staged: Option<Epoch> = read_json(&stage.directory().join("epoch.json"))?;
+        let epoch = match (staged, card.epoch) {
+            (None, Some(number)) => self.work.epoch(number)?,
+            (staged, _) => staged,
+        };
+        let head = Head {
+            class,
+            serial: card.serial,
+            created: card.created,
+            key: epoch.as_ref().map_or(DigestKey::OPEN, Epoch::digest_key),
+            canaries: Canaries::new(self.work.seed(), &self.work.scheme.ground, class),
+            moves: card.moves,
+        };
+        let list = select::compile(&entries, self.work.scheme.categories(class), &head)?.file;
+
+        // What the documents name is either in force already or lies here with the right hash.
+        for document in &stage.documents {
+            let Document::Targets(role, document) = document else { continue };
+            for (name, target) in &document.signed.targets {
+                let name = name.raw();
+                if find_target(base, role, name) == Some(target) {
+                    continue;
+                }
+                let path = stage.directory().join("targets").join(repository::target_file(name, target));
+                let content = fs::read(&path).map_err(io(&path, "read"))?;
+                let mut right = repository::target(&content) == *target;
+                if name == class.payload(card.serial) {
+                    let content = match &epoch {
+                        Some(epoch) => epoch.open(&content)?,
+                        None => content,
+                    };
+                    right &= content == list;
+                }
+                if !right {
+                    return Err(PublishError::NotTheLedger { about: about(), file: name.to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The epoch of a release, and its envelopes: those that are published already stay as they are.
+    fn open_epoch(
+        &self,
+        class: Class,
+        draft: &Draft,
+        old: Option<u64>,
+    ) -> Result<(Option<Epoch>, Envelopes), PublishError> {
+        if !class.is_sealed() {
+            return Ok((None, Envelopes::new()));
+        }
+        let (epoch, mut envelopes) = match old.filter(|_| !draft.new_epoch) {
+            None => (Epoch::begin(old.unwrap_or(0) + 1, self.seconds())?, Envelopes::new()),
+            Some(number) => {
+                let path = self.work.directory().join(format!("epochs/{number}.json"));
+                let missing = || WorkError::Damaged { path, why: "it is missing".to_owned() };
+                (self.work.epoch(number)?.ok_or_else(missing)?, self.work.envelopes(number)?)
+            }
+        };
+        envelopes.retain(|resolver, _| draft.recipients.binary_search(resolver).is_ok());
+        let canaries = Canaries::new(self.work.seed(), &self.work.scheme.ground, class);
+        for recipient in self.work.recipients()?.active() {
+            let id = recipient.id();
+            if let btree_map::Entry::Vacant(place) = envelopes.entry(id) {
+                let watermark = canaries.watermark(place.key(), epoch.number);
+                place.insert(epoch.envelope(&recipient.age, &watermark)?);
+            }
+        }
+        Ok((Some(epoch), envelopes))
+    }
+
+    /// The document of the envelopes, if any of them is new or the one in force is getting old.
+    fn epoch_document(
+        &self,
+        epoch: &Epoch,
+        envelopes: &Envelopes,
+        draft: &Draft,
+        current: &Current,
+        base: &Metadata,
+        files: &mut Vec<File>,
+    ) -> Result<Option<Document>, PublishError> {
+        let unchanged = current.card.as_ref().is_some_and(|card| card.recipients == draft.recipients);
+        if unchanged && !draft.new_epoch {
+            let expires = base.delegated.get(EPOCH).map_or(0, |role| expiry(role.signed.expires));
+            let young = expires.saturating_sub(self.seconds()) >= self.work.settings.expiry.release_days * DAY / 2;
+            return if young { Ok(None) } else { self.renewed(EPOCH, base) };
+        }
+        let new: Vec<File> =
+            shards(epoch.number, envelopes).into_iter().map(|(name, text)| File::new(name, text)).collect();
+        let targets = new.iter().map(|file| (file.name.clone(), file.target.clone()));
+        let version = base.delegated.get(EPOCH).map_or(0, |role| role.signed.version.get()) + 1;
+        let document = repository::delegated(EPOCH, version, self.release_expiry(), targets)?;
+        files.extend(new);
+        Ok(Some(document))
+    }
+
+    /// Whether a release changes too much at once. The first one of an open class has nothing to be compared with, and
+    /// a rollback is what takes such a change back: only what it would add is looked at.
+    fn jump(&self, class: Class, draft: &Draft, added: u64, removed: u64, before: u64) -> Option<Jump> {
+        if draft.serial == 1 && !class.is_sealed() {
+            return None;
+        }
+        let removed = if draft.pinned_to.is_some() { 0 } else { removed };
+        self.work.settings.hold.jump(added, removed, before)
+    }
+}
+
+impl Survey {
+    /// Why there is to be a release; empty if there is none.
+    pub fn why(&self) -> Vec<String> {
+        let mut why = self.draft.why.clone();
+        if self.added + self.removed > 0 {
+            why.push(format!("{} added, {} removed", self.added, self.removed));
+        }
+        why
+    }
+
+    /// Whether what waits is what would be made now.
+    fn is_staged(&self, stage: &Stage) -> bool {
+        let Some(release) = &stage.plan.release else { return false };
+        self.draft.is(&release.card, self.current.card.as_ref())
+            && fs::read(stage.directory().join("index")).is_ok_and(|staged| staged == self.index.write())
+    }
+}
+
+fn find_target<'a>(base: &'a Metadata, role: &str, name: &str) -> Option<&'a Target> {
+    base.delegated.get(role)?.signed.targets.get(&TargetName::new(name).ok()?)
+}

@@ -1,0 +1,483 @@
+//! The one writer of a repository: stages releases, brings into force what all have signed, and copies it out.
+//!
+//! What happens, in this order, and why it can be interrupted at any moment:
+//!
+//! 1. A release is made beside and staged ([`super::make`]). Nothing that is published changes.
+//! 2. People sign what is staged, in one place or in several.
+//! 3. When all signatures are there, the client that resolvers run is asked whether it would accept the result.
+//! 4. The ledger notes the release, so that nothing is ever in force that it does not know.
+//! 5. New files go into the publisher's own repository, then the metadata that names them, then `timestamp.json`.
+//! 6. The same order again, to every place that resolvers fetch from.
+//!
+//! From step 3 on an interrupted run is repeated by the next command, with the same result: a stage stays until all of
+//! it is done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use signed_list::list::BuildError;
+use signed_list::release::Class;
+use thiserror::Error;
+use tough::Bytes;
+
+use super::client::{Client, ClientError};
+use super::draft::Wish;
+use super::epoch::EpochError;
+use super::outcome::{Keys, Report, waiting};
+use super::payload::PayloadError;
+use super::repository::{self, Ceremony, Dates, Document, Metadata, RepositoryError, expiry};
+use super::stage::{KEYS, Release, Stage, StageError};
+use super::store::{self, Destination, Retired, StoreError, TIMESTAMP};
+use super::work::{Lock, Work, WorkError, read_json};
+use crate::guard::Guard;
+use crate::ledger::event::{ReleaseRecord, Role};
+use crate::ledger::{Ledger, LedgerError};
+use crate::output::{NewFile, OutputError};
+use crate::person::{Person, PersonId, unhex};
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// Why a release is not made or not in force.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the sentences say it
+pub enum PublishError {
+    #[error("{}: there is no repository here yet; make one with `friendly-blocklist init`", .0.display())]
+    NotBegun(PathBuf),
+    #[error(
+        "{}: the repository is not in force yet, its first documents wait for signatures; sign them with \
+         `friendly-blocklist sign`", .0.display()
+    )]
+    NotInForce(PathBuf),
+    #[error("the class {} has no keys in this repository; its root holders add some with `rotate-key`", .0.word())]
+    NoClass(Class),
+    #[error("the key {0} holds no role that signs releases; nothing was done")]
+    NoHolder(PersonId),
+    #[error(
+        "nobody here may note a release in the ledger; give the --key of an operator of the ledger, or have the \
+         publisher's own key ({0}) registered as one. Nothing was published"
+    )]
+    NoOperator(PersonId),
+    #[error("release {serial} of the class {} is not kept here; kept are {kept}", class.word())]
+    NotKept { class: Class, serial: u64, kept: String },
+    #[error("{0}: the ledger has gone on since it was staged; `publish` again, and sign what comes out of that")]
+    Overtaken(String),
+    #[error(
+        "{about}: {file} is not what the ledger says; do not sign it, and find out who made it. Nothing was signed"
+    )]
+    NotTheLedger { about: String, file: String },
+    #[error("resolvers would not accept the result, so nothing was published: {0}")]
+    Refused(#[from] ClientError),
+    #[error("the list cannot be built: {0}")]
+    Build(#[from] BuildError),
+    #[error("{}: cannot be {step}: {error}; run this again", path.display())]
+    Io { path: PathBuf, step: &'static str, error: io::Error },
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    #[error(transparent)]
+    Stage(Box<StageError>),
+    #[error(transparent)]
+    Work(Box<WorkError>),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Ledger(Box<LedgerError>),
+    #[error(transparent)]
+    Store(Box<StoreError>),
+}
+
+/// In a box, because results are handed on and these are large.
+macro_rules! boxed {
+    ($($from:ident => $variant:ident),*) => {$(
+        impl From<$from> for PublishError {
+            fn from(error: $from) -> PublishError {
+                PublishError::$variant(Box::new(error))
+            }
+        }
+    )*};
+}
+
+boxed!(StageError => Stage, WorkError => Work, LedgerError => Ledger, StoreError => Store);
+
+/// Everything that a run needs.
+pub struct Publisher<'a> {
+    /// The work directory.
+    pub work: &'a Work,
+    /// Shows that nobody else is at work there.
+    pub lock: &'a Lock,
+    /// The ledger.
+    pub ledger: &'a Ledger,
+    /// Judges names once more.
+    pub guard: &'a Guard,
+    /// Who signs here.
+    pub people: &'a [Person],
+    /// Now, Unix milliseconds.
+    pub now: u64,
+}
+
+impl Publisher<'_> {
+    /// Now, Unix seconds.
+    pub(super) fn seconds(&self) -> u64 {
+        self.now / 1000
+    }
+
+    /// Publishes: stages what is due, signs it, brings into force what is complete.
+    pub async fn run(&self, wish: &Wish, report: &mut Report) -> Result<(), PublishError> {
+        self.settle(report).await?;
+        let base = self.base()?;
+        let ceremony = Ceremony::of(&base.root, &base.targets)?;
+        for person in self.people {
+            let holds = ceremony.delegated().iter().any(|(_, holders)| holders.keys.contains(&person.public()));
+            if !holds && !self.is_operator(person).await? {
+                return Err(PublishError::NoHolder(person.id()));
+            }
+        }
+        let all = || ceremony.classes.keys().copied().collect();
+        let classes = if wish.classes.is_empty() { all() } else { wish.classes.clone() };
+        for class in classes {
+            let holders = ceremony.classes.get(&class).ok_or(PublishError::NoClass(class))?;
+            let outcome = self.release(class, holders, wish, &base, report).await?;
+            report.classes.push(outcome);
+        }
+        self.settle(report).await?;
+        self.renew(wish.renew, report)?;
+        self.tidy(report)
+    }
+
+    /// The metadata in force.
+    pub fn base(&self) -> Result<Metadata, PublishError> {
+        match self.find_base()? {
+            Some(base) => Ok(base),
+            None if Stage::find(self.work, KEYS)?.is_some() => {
+                Err(PublishError::NotInForce(self.work.directory().to_owned()))
+            }
+            None => Err(PublishError::NotBegun(self.work.directory().to_owned())),
+        }
+    }
+
+    /// The metadata in force, if there is any yet.
+    pub fn find_base(&self) -> Result<Option<Metadata>, PublishError> {
+        let directory = self.work.metadata();
+        if !directory.join("timestamp.json").exists() {
+            return Ok(None);
+        }
+        Ok(Some(Metadata::read(&directory)?))
+    }
+
+    /// Brings into force whatever is complete, also what an interrupted run left half done.
+    pub async fn settle(&self, report: &mut Report) -> Result<(), PublishError> {
+        for stage in Stage::all(self.work)? {
+            let start = Instant::now();
+            let base = self.find_base()?;
+            let standings = stage.standings(base.as_ref())?;
+            let complete = standings.iter().all(|standing| standing.missing() == 0);
+            match &stage.plan.release {
+                None => {
+                    let about = stage.plan.about.clone();
+                    report.keys = Some(Keys { about, in_force: complete, waiting: waiting(&standings) });
+                    if complete {
+                        self.bring_into_force(stage, base, report).await?;
+                    }
+                }
+                Some(release) => {
+                    let class = release.card.class;
+                    if complete && self.may_pass(release).await? {
+                        self.bring_into_force(stage, base, report).await?;
+                        if let Some(outcome) = report.classes.iter_mut().find(|outcome| outcome.class == class) {
+                            outcome.published = true;
+                            outcome.held = None;
+                        }
+                    }
+                }
+            }
+            report.phase("bring into force", start);
+        }
+        Ok(())
+    }
+
+    /// Whether a release changes no more than is allowed, or two people let it pass.
+    async fn may_pass(&self, release: &Release) -> Result<bool, PublishError> {
+        let Some(hash) = unhex(&release.card.hash).filter(|_| release.jump.is_some()) else {
+            return Ok(release.jump.is_none());
+        };
+        let said = self.ledger.overriding(release.card.class, &hash).await?;
+        Ok(said.is_some_and(|said| said.approved.is_some()))
+    }
+
+    async fn is_operator(&self, person: &Person) -> Result<bool, PublishError> {
+        let member = self.ledger.member(&person.id()).await?;
+        Ok(member.is_some_and(|member| member.is(Role::Operator)))
+    }
+
+    /// Steps 3 to 5. Done twice, it comes to the same.
+    async fn bring_into_force(
+        &self,
+        stage: Stage,
+        base: Option<Metadata>,
+        report: &mut Report,
+    ) -> Result<(), PublishError> {
+        let next_online = stage.directory().join("online.pem");
+        let online =
+            if next_online.exists() { Person::read(&next_online) } else { Person::read(&self.work.online_path()) };
+        let online = online.map_err(WorkError::from)?;
+        let mut documents = Vec::new();
+        for document in &stage.documents {
+            documents.push((document.clone(), document.write()?));
+        }
+        // What another key signed is worth nothing any more.
+        let renew = next_online.exists();
+        let fronts = repository::fronts(base.as_ref(), &documents, self.dates(), renew, &online)?;
+
+        let mut metadata: Vec<(String, Bytes)> =
+            documents.iter().map(|(document, content)| (document.file_name(), content.clone().into())).collect();
+        metadata.extend(fronts.snapshot.map(|(name, content)| (name, content.into())));
+        let timestamp = Bytes::from(fronts.timestamp);
+        self.ask_client(&metadata, &timestamp).await?;
+
+        if let Some(release) = &stage.plan.release {
+            self.note(release).await?;
+            self.keep(&stage, release)?;
+        }
+        let public = self.work.public();
+        for name in stage.targets()? {
+            link(&stage.directory().join("targets").join(&name), &public.join("targets").join(&name))?;
+        }
+        if next_online.exists() {
+            // Before any file that it has signed: should this end here, the next run signs them anew.
+            let key = fs::read(&next_online).map_err(io(&next_online, "read"))?;
+            NewFile::put(&self.work.online_path(), &key, true)?;
+        }
+        for (name, content) in &metadata {
+            NewFile::put(&public.join("metadata").join(name), content, false)?;
+        }
+        NewFile::put(&public.join(TIMESTAMP), &timestamp, false)?;
+        report.timestamp = Some(self.base()?.timestamp.signed.version.get());
+        stage.remove()?;
+        self.rebase_keys()
+    }
+
+    /// Asks the client of the resolvers whether it would accept this, beginning with the very first root.
+    async fn ask_client(&self, metadata: &[(String, Bytes)], timestamp: &Bytes) -> Result<(), PublishError> {
+        let mut first: HashMap<String, Bytes> =
+            metadata.iter().map(|(name, content)| (format!("metadata/{name}"), content.clone())).collect();
+        first.insert(TIMESTAMP.to_owned(), timestamp.clone());
+        let root = match first.get("metadata/1.root.json") {
+            Some(root) => root.to_vec(),
+            None => {
+                let path = self.work.metadata().join("1.root.json");
+                fs::read(&path).map_err(io(&path, "read"))?
+            }
+        };
+        let public = Destination::parse("public", self.work.directory())?;
+        Client::open(&root, first, public.reader()?).await?;
+        Ok(())
+    }
+
+    /// Has the ledger note a release, unless an interrupted run did it already.
+    async fn note(&self, release: &Release) -> Result<(), PublishError> {
+        let card = &release.card;
+        let newest = self.ledger.newest_release(card.class).await?;
+        let hash = unhex(&card.hash).unwrap_or_default();
+        if newest.is_some_and(|newest| newest.serial == card.serial && newest.hash == hash) {
+            return Ok(());
+        }
+        let online = self.work.online()?;
+        let mut operator = None;
+        for person in self.people.iter().chain([&online]) {
+            if operator.is_none() && self.is_operator(person).await? {
+                operator = Some(person);
+            }
+        }
+        let operator = operator.ok_or_else(|| PublishError::NoOperator(online.id()))?;
+        let record = ReleaseRecord {
+            class: card.class,
+            serial: card.serial,
+            epoch: card.epoch,
+            created: card.created,
+            entries: card.entries,
+            added: card.added,
+            removed: card.removed,
+            hash,
+            overridden: release.jump.is_some(),
+        };
+        self.ledger.record_release(record, operator, self.now).await?;
+        Ok(())
+    }
+
+    /// Keeps what later releases are made and compared with.
+    fn keep(&self, stage: &Stage, release: &Release) -> Result<(), PublishError> {
+        let card = &release.card;
+        let epoch = read_json(&stage.directory().join("epoch.json"))?;
+        if let Some(epoch) = epoch {
+            let envelopes = read_json(&stage.directory().join("envelopes.json"))?.unwrap_or_default();
+            self.work.keep_epoch(&epoch, &envelopes)?;
+        }
+        for what in ["list", "index"] {
+            link(&stage.directory().join(what), &self.work.kept(card.class, card.serial, what))?;
+        }
+        let text = serde_json::to_vec_pretty(card).map_err(PayloadError::Manifest)?;
+        NewFile::put(&self.work.kept(card.class, card.serial, "json"), &text, true)?;
+        let serials = self.work.serials(card.class)?;
+        let old = serials.len().saturating_sub(usize::try_from(self.work.settings.release.keep).unwrap_or(usize::MAX));
+        for serial in serials.into_iter().take(old).filter(|serial| Some(*serial) != card.pinned_to) {
+            for what in ["json", "index", "list"] {
+                let path = self.work.kept(card.class, serial, what);
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(io(&path, "taken away")(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A change of keys that waits stands on documents that have just been replaced: those are made anew, and their
+    /// holders have to sign them again. The signatures under root and targets stay.
+    fn rebase_keys(&self) -> Result<(), PublishError> {
+        let (Some(mut stage), Some(base)) = (Stage::find(self.work, KEYS)?, self.find_base()?) else { return Ok(()) };
+        let delegated = stage.documents.iter().filter(|document| !["root", "targets"].contains(&document.role()));
+        let stale: Vec<String> =
+            delegated.filter(|document| base.has(document)).map(|document| document.role().to_owned()).collect();
+        for role in stale {
+            if let Some(document) = self.renewed(&role, &base)? {
+                stage.replace(document)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The document in force of a delegated role with the next version and a new date, for others to sign.
+    pub(super) fn renewed(&self, role: &str, base: &Metadata) -> Result<Option<Document>, PublishError> {
+        let Some(current) = base.delegated.get(role) else { return Ok(None) };
+        let targets = &current.signed.targets;
+        let targets = targets.iter().map(|(name, target)| (name.raw().to_owned(), target.clone()));
+        let version = current.signed.version.get() + 1;
+        Ok(Some(repository::delegated(role, version, self.release_expiry(), targets)?))
+    }
+
+    /// When a release that is made now expires.
+    pub(super) fn release_expiry(&self) -> u64 {
+        self.seconds() + self.work.settings.expiry.release_days * DAY
+    }
+
+    fn dates(&self) -> Dates {
+        let expiry = &self.work.settings.expiry;
+        Dates {
+            snapshot: self.seconds() + expiry.snapshot_hours * HOUR,
+            timestamp: self.seconds() + expiry.timestamp_hours * HOUR,
+        }
+    }
+
+    /// Signs the timestamp, and the snapshot, when half of their time is over; the timestamp also when asked to.
+    pub fn renew(&self, wanted: bool, report: &mut Report) -> Result<(), PublishError> {
+        let base = self.base()?;
+        let expires = &self.work.settings.expiry;
+        let due = |moment, hours| expiry(moment).saturating_sub(self.seconds()) < hours * HOUR / 2;
+        let snapshot = due(base.snapshot.signed.expires, expires.snapshot_hours);
+        let timestamp = due(base.timestamp.signed.expires, expires.timestamp_hours);
+        if !snapshot && !timestamp && (!wanted || report.timestamp.is_some()) {
+            return Ok(());
+        }
+        let fronts = repository::fronts(Some(&base), &[], self.dates(), snapshot, &self.work.online()?)?;
+        if let Some((name, content)) = &fronts.snapshot {
+            NewFile::put(&self.work.metadata().join(name), content, false)?;
+        }
+        NewFile::put(&self.work.public().join(TIMESTAMP), &fronts.timestamp, false)?;
+        report.timestamp = Some(base.timestamp.signed.version.get() + 1);
+        Ok(())
+    }
+
+    /// Takes away what nothing names any more, and warns of what is going to expire.
+    fn tidy(&self, report: &mut Report) -> Result<(), PublishError> {
+        let base = self.base()?;
+        let path = self.work.directory().join("retired.json");
+        let mut retired: Retired = read_json(&path)?.unwrap_or_default();
+        let before = retired.clone();
+        let grace = self.work.settings.release.grace_minutes * 60;
+        store::clean(&self.work.public(), &named(&base), &mut retired, grace, self.seconds())?;
+        if retired != before {
+            let text = serde_json::to_vec(&retired).map_err(PayloadError::Manifest)?;
+            NewFile::put(&path, &text, true)?;
+        }
+        let delegated = base.delegated.iter().map(|(role, document)| (role.as_str(), document.signed.expires));
+        let all = [("root", base.root.signed.expires), ("targets", base.targets.signed.expires)].into_iter();
+        for (role, expires) in all.chain(delegated) {
+            let days = expiry(expires).saturating_sub(self.seconds()) / DAY;
+            let lifetime = match role {
+                "root" | "targets" => self.work.settings.expiry.root_days,
+                _ => self.work.settings.expiry.release_days,
+            };
+            // An expired document stops all classes: a client accepts a repository as a whole or not at all.
+            if days < lifetime / 3 {
+                let remedy = match role {
+                    "root" | "targets" => "its holders renew it with `rotate-key --renew`",
+                    _ => "its holders sign a release of it",
+                };
+                report.warnings.push(format!(
+                    "the metadata of the role {role} expires in {days} days, and then resolvers accept no release of any \
+                     class; {remedy}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the repository to places where resolvers fetch it. All of them are tried; the first error is told.
+    pub async fn copy(&self, to: &[Destination], report: &mut Report) -> Result<(), PublishError> {
+        let start = Instant::now();
+        let mut result = Ok(());
+        for destination in to {
+            match destination.copy(&self.work.public()).await {
+                Ok(copied) => report.copied.push(copied),
+                Err(error) if result.is_ok() => result = Err(error.into()),
+                Err(error) => report.warnings.push(error.to_string()),
+            }
+        }
+        report.phase("copy", start);
+        result
+    }
+}
+
+/// Files of the public repository that its metadata names.
+fn named(base: &Metadata) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for (name, meta) in base.timestamp.signed.meta.iter().chain(&base.snapshot.signed.meta) {
+        named.insert(format!("metadata/{}.{name}", meta.version));
+    }
+    for document in base.delegated.values() {
+        for (name, target) in &document.signed.targets {
+            named.insert(format!("targets/{}", repository::target_file(name.raw(), target)));
+        }
+    }
+    named
+}
+
+/// Gives a file another name as well, in the place of whatever has that name.
+fn link(from: &Path, to: &Path) -> Result<(), PublishError> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io(folder, "made"))?;
+    let beside = PathBuf::from(format!("{}.tmp", to.display()));
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(fs::remove_file(&beside)).map_err(io(&beside, "taken away"))?;
+    fs::hard_link(from, &beside).map_err(io(to, "put in place"))?;
+    fs::rename(&beside, to).map_err(io(to, "put in place"))?;
+    // Two names of one file are not renamed onto each other, as an interrupted run would have left them.
+    gone(fs::remove_file(&beside)).map_err(io(&beside, "taken away"))?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder, "made to survive a crash"))
+}
+
+pub(super) fn io(path: &Path, step: &'static str) -> impl FnOnce(io::Error) -> PublishError {
+    move |error| PublishError::Io { path: path.to_owned(), step, error }
+}

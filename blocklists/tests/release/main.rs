@@ -1,0 +1,14 @@
+//! Releases: the whole way from the ledger to files that resolvers trust, and what happens when something breaks.
+//!
+//! All names are invented, under `.test` and `.example`, but those whose refusal is what is tested.
+
+#[path = "../support/forge.rs"]
+mod forge;
+
+mod faults;
+mod keys;
+mod leaks;
+mod life;
+mod places;
+mod verbs;
+mod world;

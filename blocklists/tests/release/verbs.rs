@@ -1,0 +1,263 @@
+//! The verbs as people and programs meet them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signed_list::list::Scope;
+use signed_list::release::{Class, Receipt, SPEC};
+
+use crate::world::{Ended, Resolver, World, command, covers, run};
+
+fn narrow(ended: Ended) -> Ended {
+    for line in ended.out.lines().filter(|line| !line.contains('"')) {
+        assert!(line.chars().count() <= 80 || line.contains("/target/") || line.contains("/tmp/"), "{line}");
+    }
+    ended
+}
+
+#[tokio::test]
+async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
+    let (directory, people, ledger) = World::empty("init").await;
+    let run = |arguments: &[&str]| narrow(run(&directory, arguments));
+    let init = [
+        "init",
+        "--root",
+        "root1.person",
+        "--root",
+        "root2.person",
+        "--legal",
+        "ana.person",
+        "--legal",
+        "besa.person",
+        "--operator",
+        "op.person",
+        "--to",
+        "public",
+    ];
+    run(&[&init[..], &["--root", "root1.person"]].concat()).failed_with(&["root: 2 of 3 keys", "named once"]);
+    run(&["init", "--root", "root1.person", "--legal", "ana.person"])
+        .failed_with(&["legal: 2 of 1 keys would have to sign"]);
+    run(&["init", "--root", "root1.person", "--root-threshold", "1"]).failed_with(&["nobody would sign any list"]);
+    run(&[&init[..], &["--admin", "op.pem"]].concat()).failed_with(&["is not that of an admin of the ledger"]);
+    assert_eq!(run(&[&init[..], &["--legal", "nobody.person"]].concat()).status, Some(2));
+    assert_eq!(run(&[&init[..], &["--legal-threshold", "1"]].concat()).status, Some(2), "two people, always");
+    assert!(!directory.join("work/release.toml").exists(), "what is refused leaves nothing behind");
+
+    let out = run(&[&init[..], &["--admin", "admin.pem", "--key", "root1.pem"]].concat()).fine();
+    for part in
+        ["root: 1 more, by", "legal: 2 more", "epoch: 2 more", "operator: 1 more", "first root", "sign --key FILE"]
+    {
+        assert!(out.out.contains(part), "{part:?} is not in\n{}", out.out);
+    }
+    run(&["publish"]).failed_with(&["its first documents wait for signatures"]);
+    run(&init).failed_with(&["a publisher's work directory already"]);
+    for name in ["root2", "ana", "besa"] {
+        assert!(run(&["sign", "--key", &format!("{name}.pem")]).fine().out.contains("waits"), "{name}");
+    }
+    run(&["sign", "--key", "cen.pem"]).failed_with(&["holds none of the roles that have to sign"]);
+    run(&["sign"]).failed_with(&["nobody signs: name a key"]);
+    let last = run(&["sign", "--key", "op.pem"]).fine();
+    assert!(last.out.contains("in force") && last.out.contains("8 files") == false, "{}", last.out);
+    let out = run(&["publish", "--key", "op.pem", "--json"]).fine().json();
+    let class = |name: &str| out["classes"].as_array().unwrap().iter().find(|it| it["class"] == name).cloned().unwrap();
+    assert_eq!(
+        (class("operator")["published"].clone(), class("legal")["published"].clone()),
+        (true.into(), false.into())
+    );
+    assert_eq!(class("legal")["waiting"][0]["missing"], 2);
+    assert!(out["phases"]["compile"].is_number());
+    run(&["publish", "--class", "venue"])
+        .failed_with(&["the class venue has no keys in this repository", "rotate-key"]);
+    let root = fs::read(directory.join("work/public/metadata/1.root.json")).unwrap();
+    Resolver::of(&directory.join("public"), &root).await.unwrap();
+    run(&["verify", "--from", "public"]).fine();
+    // A class that comes later.
+    let out = run(&[
+        "rotate-key",
+        "--role",
+        "venue",
+        "--add",
+        "op.person",
+        "--key",
+        "root1.pem",
+        "--key",
+        "root2.pem",
+        "--key",
+        "op.pem",
+    ])
+    .fine();
+    assert!(out.out.contains("in force"), "{}", out.out);
+    run(&["publish", "--class", "venue", "--key", "op.pem"]).fine();
+    run(&["rotate-key", "--role", "legal", "--threshold", "1"]).failed_with(&["two people at the least"]);
+    run(&["rotate-key", "--drop"]).failed_with(&["no change of keys is staged"]);
+    run(&["rotate-key", "--renew", "--key", "root1.pem"]).fine();
+    assert!(run(&["rotate-key", "--drop"]).fine().out.contains("Taken back"));
+    run(&["sign", "--only", "venue", "--key", "op.pem"]).failed_with(&["nothing is staged here"]);
+    drop((ledger, people));
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_decision_is_published_at_once_while_somebody_watches() {
+    let world = World::new("watch").await;
+    let identity = world.enrol("one");
+    world.legal("isigurt/1", "first.test").await;
+    world.publish().await;
+    let keys = [world.key("ana"), world.key("besa")];
+    let arguments = ["publish", "--watch", "0.2", "--json", "--to", "public", "--key", &keys[0], "--key", &keys[1]];
+    let mut child = command(&world.directory, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().expect("a line").unwrap()).unwrap();
+    assert_eq!(next()["copied"][0]["to"], "public");
+
+    let seen = async |name: &str, listed: bool| {
+        let start = Instant::now();
+        loop {
+            let resolver = Resolver::of(&world.directory.join("public"), &world.first_root()).await.unwrap();
+            if covers(&resolver.legal(&identity).await.unwrap(), name) == listed {
+                return start.elapsed();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it never came");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    world.legal("isigurt/2", "second.test").await;
+    println!("from the second approval to published: {:?}", seen("second.test", true).await);
+    assert_eq!(next()["classes"][0]["serial"], 2);
+    world.delist("isigurt/2").await;
+    println!("from a delisting to published: {:?}", seen("second.test", false).await);
+    next();
+    // Somebody is enrolled.
+    let two = world.enrol("two");
+    assert_eq!(next()["classes"][0]["why"][0], "1 enrolled");
+    let resolver = Resolver::of(&world.directory.join("public"), &world.first_root()).await.unwrap();
+    assert!(resolver.legal(&two).await.is_some());
+    // Another command at the same time takes its turn.
+    world.run(&["publish", "--to", "public", "--key", &world.key("op")]).fine();
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
+    let world = World::new("words").await;
+    let run = |arguments: &[&str]| narrow(world.run(arguments));
+    world.publish().await;
+    for number in 0..30 {
+        world.operator(number..number + 1).await;
+    }
+    world.list("operator/a", Class::Operator, "phishing", "single.name.test", Scope::Exact).await;
+    world.list("operator/b", Class::Operator, "bypass", "part.of.some.test", Scope::Subtree).await;
+    let out = run(&["diff", "--class", "operator"]).fine().out;
+    for part in [
+        "would be released",
+        "malware: 30 come, 0 go",
+        "30 whole domains, 1 parts of one, 1 single names",
+        "and 12 more",
+    ] {
+        assert!(out.contains(part), "{part:?} is not in\n{out}");
+    }
+    let json = run(&["diff", "--class", "operator", "--json"]).fine().json();
+    assert_eq!(json[0]["added"].as_array().unwrap().len(), 32);
+    assert_eq!(
+        (json[0]["reach"]["domains"].clone(), json[0]["categories"]["bypass"]["added"].clone()),
+        (30.into(), 1.into())
+    );
+    world.operator(30..60).await;
+    let out = run(&["publish", "--class", "operator", "--key", &world.key("op")]).fine().out;
+    assert!(out.contains("held") && out.contains("overrule --class operator"), "{out}");
+    run(&["overrule", "--class", "venue", "--reason", "all right", "--key", &world.key("op")])
+        .failed_with(&["no release of the class venue is held"]);
+    run(&["overrule", "--class", "operator", "--key", &world.key("op")]).failed_with(&["say why: --reason TEXT"]);
+    let overrule = |name: &str| {
+        run(&["overrule", "--class", "operator", "--reason", "moved from the old list", "--key", &world.key(name)])
+    };
+    assert!(overrule("op").fine().out.contains("has asked for it; somebody else has to agree"));
+    overrule("op").failed_with(&["somebody else has to agree"]);
+    assert!(overrule("ana").fine().out.contains("in force"));
+    overrule("ana").failed_with(&["no release of the class operator is held"]);
+    let out = run(&["rollback", "--class", "operator", "--to", "1", "--key", &world.key("op")]).fine().out;
+    assert!(out.contains("back to release 1") && out.contains("in force"), "{out}");
+    assert!(run(&["diff", "--class", "operator"]).fine().out.contains("nothing to release"));
+    assert!(run(&["diff", "--class", "operator", "--resume"]).fine().out.contains("62 come") == false);
+}
+
+#[tokio::test]
+async fn resolvers_are_enrolled_in_the_ways_there_are() {
+    let world = World::new("enrol").await;
+    let run = |arguments: &[&str]| narrow(world.run(arguments));
+    let age = || age::x25519::Identity::generate().to_public().to_string();
+    let key = world.person("op").public().to_string();
+    let one = age();
+    let out = run(&["enrol", &one, "--receipt-key", &key, "--note", "library", "--json"]).fine().json();
+    assert_eq!(out["active"], 1);
+    run(&["enrol", &one]).failed_with(&["is enrolled already"]);
+    run(&["enrol", "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQ"]).failed_with(&["no age recipient"]);
+    let (two, three) = (age(), age());
+    fs::write(world.directory.join("many.txt"), format!("# bars\n{two} {key} a bar\n{three}\n")).unwrap();
+    run(&["enrol", "--from", "many.txt"]).fine();
+    let four = age();
+    let printed = format!("resolver     0011223344556677\nrecipient    {four}\nreceipt key  {key}\n");
+    fs::write(world.directory.join("printed.txt"), printed).unwrap();
+    run(&["enrol", "--from", "printed.txt"]).fine();
+    fs::write(world.directory.join("wrong.txt"), format!("{}\nnonsense\n", age())).unwrap();
+    run(&["enrol", "--from", "wrong.txt"]).failed_with(&["wrong.txt:2:", "nobody was enrolled"]);
+    run(&["revoke-recipient", &two]).fine();
+    run(&["revoke-recipient", "0011223344556677"]).failed_with(&["is not enrolled"]);
+    let listed = run(&["enrol", "--list", "--json"]).fine().json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 4);
+    assert!(
+        listed[1]["revoked_at"].is_number() && listed[3]["receipt_key"] == key.as_str() && listed[1]["note"] == "a bar"
+    );
+    assert!(run(&["enrol", "--list"]).fine().out.contains("library"));
+}
+
+#[tokio::test]
+async fn receipts_are_checked_against_the_ledger() {
+    let world = World::new("receipts").await;
+    let identity = world.enrol("one");
+    world.legal("isigurt/1", "first.test").await;
+    world.publish().await;
+    let path = world.work.directory().join("recipients.toml");
+    let signer = world.person("cen");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("note = ", &format!("receipt_key = \"{}\"\nnote = ", signer.public()));
+    fs::write(&path, text).unwrap();
+    let manifest = world.resolver().await.manifest(Class::Legal).await;
+    let resolver = signed_list::release::resolver_id(&identity.to_public().to_string());
+    let receipt = |hash: [u8; 32]| {
+        let receipt = Receipt {
+            spec: SPEC,
+            resolver: resolver.clone(),
+            class: Class::Legal,
+            serial: 1,
+            hash,
+            created: manifest.created,
+            decided_at: manifest.decided.first().copied(),
+            applied_at: manifest.decided[0] + 4_200,
+            software: "friendly-resolver".to_owned(),
+        };
+        let header = format!("{{\"alg\":\"EdDSA\",\"kid\":\"{resolver}\",\"typ\":\"receipt+jws\"}}");
+        let body = serde_json::to_vec(&receipt).unwrap();
+        let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(body));
+        format!("{text}.{}\n", URL_SAFE_NO_PAD.encode(signer.sign(text.as_bytes())))
+    };
+    let file = world.directory.join("receipts.jws");
+    fs::write(&file, receipt(manifest.hash).repeat(2)).unwrap();
+    let out = narrow(world.run(&["receipts", "verify", "receipts.jws"])).fine().out;
+    assert!(out.contains("in force after 4.2 s") && out.contains("4.2 s in the median"), "{out}");
+    fs::write(&file, format!("{}{}nonsense\n", receipt(manifest.hash), receipt([7; 32]))).unwrap();
+    let out = world
+        .run(&["receipts", "verify", "receipts.jws", "--json"])
+        .failed_with(&["2 of 3 receipts do not count"])
+        .json();
+    let counts: Vec<_> = out.as_array().unwrap().iter().map(|it| it["counts"].as_bool().unwrap()).collect();
+    assert_eq!(counts, [true, false, false]);
+    assert!(out[1]["why"].as_str().unwrap().contains("another list"));
+}
