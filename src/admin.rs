@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::metrics;
+use crate::releases::OLD;
 use crate::state::Service;
 
 /// Connections at a time; a scraper needs one.
@@ -58,7 +59,7 @@ async fn answer(request: Request<Incoming>, service: &Service) -> Result<Respons
             (StatusCode::OK, "text/plain", "ready\n".into())
         }
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "stopping\n".into())
+            (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "stopping, or a list is not here yet\n".into())
         }
         (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(service)),
         (&Method::GET | &Method::HEAD, _) => {
@@ -90,6 +91,25 @@ struct Health {
     version: &'static str,
     uptime_seconds: u64,
     lists: Vec<ListState>,
+    /// Lists that are followed in repositories.
+    followed: Vec<FollowedState>,
+}
+
+#[derive(Serialize)]
+struct FollowedState {
+    list: String,
+    class: &'static str,
+    repository: String,
+    /// Serial in force; 0 before the first release.
+    serial: u64,
+    /// Unix time at which the repository was last seen to be current.
+    verified: Option<u64>,
+    /// Not for three days: it filters, and can no longer claim to be fresh.
+    stale: bool,
+    /// Why the last look failed.
+    problem: Option<String>,
+    /// This resolver's name in releases and receipts.
+    resolver: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -117,11 +137,11 @@ impl Health {
             .map(|loaded| ListState {
                 list: loaded.name(),
                 categories: loaded.list.categories().to_vec(),
-                serial: loaded.list.serial(),
-                names: loaded.list.len(),
-                created: loaded.list.created(),
-                age_seconds: (loaded.list.created() > 0).then(|| now.saturating_sub(loaded.list.created())),
-                hash: loaded.list.hash().iter().map(|octet| format!("{octet:02x}")).collect(),
+                serial: loaded.serial(),
+                names: loaded.names(),
+                created: loaded.created(),
+                age_seconds: (loaded.created() > 0).then(|| now.saturating_sub(loaded.created())),
+                hash: loaded.hash().iter().map(|octet| format!("{octet:02x}")).collect(),
                 from_last_good: loaded.from_last_good,
             })
             .collect();
@@ -130,6 +150,33 @@ impl Health {
             let reloads = service.reloads();
             problems.extend(reloads.problem.clone());
             problems.extend(reloads.notes.iter().cloned());
+        }
+        let mut followed = Vec::new();
+        for follower in service.followers() {
+            let (source, status) = (&follower.source, follower.status());
+            let stale = status.is_stale(now);
+            let name = &source.name;
+            if status.serial == 0 {
+                problems
+                    .push(format!("list {name} is not here yet: what no other list blocks is answered with SERVFAIL"));
+            } else if stale {
+                problems.push(format!(
+                    "list {name} is stale: its repository has not been seen to be current for three days"
+                ));
+            } else if status.age(now).is_some_and(|age| age > OLD) {
+                problems.push(format!("list {name}: its repository has not been seen to be current for a day"));
+            }
+            problems.extend(status.problem.iter().map(|problem| format!("list {name}: {problem}")));
+            followed.push(FollowedState {
+                list: name.clone(),
+                class: source.class.word(),
+                repository: source.repository.to_string(),
+                serial: status.serial,
+                verified: status.verified_at,
+                stale,
+                problem: status.problem,
+                resolver: follower.resolver(),
+            });
         }
         let servers = service.pipeline.upstreams.servers();
         if !servers.is_empty() && servers.iter().all(|server| !server.is_healthy()) {
@@ -141,6 +188,7 @@ impl Health {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: service.uptime().as_secs(),
             lists,
+            followed,
         }
     }
 }

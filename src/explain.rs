@@ -95,8 +95,8 @@ pub fn check(file: &Path) -> Result<(), String> {
         count(config.categories.len(), "category", "categories"),
     );
     for loaded in snapshot.filter.every_list() {
-        let age = age(loaded.list.created());
-        println!("  list {}: serial {}, {} names, {age}", loaded.name(), loaded.list.serial(), loaded.list.len());
+        let age = age(loaded.created());
+        println!("  list {}: serial {}, {} names, {age}", loaded.name(), loaded.serial(), loaded.names());
     }
     Ok(())
 }
@@ -108,7 +108,13 @@ fn count(number: usize, one: &str, many: &str) -> String {
 fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
     let config = origin.config().map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
-    let snapshot = origin::snapshot(origin, config, 1, &[], false, &mut notes).map_err(|error| error.to_string())?;
+    let followers = origin::followers(&config, &[], false)?;
+    for follower in followers.iter().filter(|follower| follower.list().is_none()) {
+        let source = &follower.source;
+        notes.push(format!("list {} is followed and not here yet ({})", source.name, source.state.display()));
+    }
+    let snapshot = origin::snapshot(origin, config, 1, &[], &followers, false, &mut notes);
+    let snapshot = snapshot.map_err(|error| error.to_string())?;
     Ok((snapshot, notes))
 }
 
@@ -137,8 +143,8 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
             .iter()
             .map(|(loaded, mask)| Hit {
                 list: loaded.name(),
-                serial: loaded.list.serial(),
-                created: loaded.list.created(),
+                serial: loaded.serial(),
+                created: loaded.created(),
                 categories: labels(*mask),
             })
             .collect(),

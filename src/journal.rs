@@ -39,6 +39,8 @@ pub enum Outcome {
     Failed,
     /// SERVFAIL at once: too many questions are waiting for upstreams.
     Overloaded,
+    /// SERVFAIL: a list that is followed is not here yet.
+    Incomplete,
     /// Received while the process stood still, too old to be answered.
     Outdated,
     /// A fault of ours: the question was lost, the process lives.
@@ -47,7 +49,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes with the label they have in metrics.
-    pub const ALL: [(Outcome, &'static str); 16] = [
+    pub const ALL: [(Outcome, &'static str); 17] = [
         (Outcome::Ignored, "ignored"),
         (Outcome::Malformed, "malformed"),
         (Outcome::Foreign, "foreign"),
@@ -62,6 +64,7 @@ impl Outcome {
         (Outcome::Resolved, "resolved"),
         (Outcome::Failed, "failed"),
         (Outcome::Overloaded, "overloaded"),
+        (Outcome::Incomplete, "incomplete"),
         (Outcome::Outdated, "outdated"),
         (Outcome::Fault, "fault"),
     ];

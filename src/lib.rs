@@ -24,6 +24,7 @@
 //! | [`answer`] | writes answers over the questions they answer |
 //! | [`wire`] | reads DNS messages where they lie |
 //! | [`lists`] | list files: check, keep the last good one, swap |
+//! | [`releases`] | lists that are followed in a repository of signed releases |
 //! | [`journal`] | counters: what is kept of a query, which is never who or what |
 //! | [`metrics`] | the counters as Prometheus text |
 //! | [`admin`] | loopback HTTP: health, readiness, metrics |
@@ -56,6 +57,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod query;
 pub mod rebinding;
+pub mod releases;
 pub mod server;
 pub mod service;
 pub mod state;

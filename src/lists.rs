@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use signed_list::digest::Suffixes;
-use signed_list::list::{CheckError, Checked, Cover, List, ListError};
+use signed_list::list::{CheckError, Checked, Cover, List, ListError, Overlay};
 
 use self::keep::Keeping;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::policy::Categories;
 
 mod keep;
@@ -36,13 +36,15 @@ const MOST: u64 = 4 << 30;
 pub struct Loaded {
     /// The list, checked.
     pub list: Arc<List<Bytes>>,
-    /// Where the configuration says it is.
+    /// Where the configuration says it is; of a followed list its directory.
     pub path: PathBuf,
     /// State of that file when it was read.
     pub stamp: Option<Stamp>,
     /// The file is spoiled and this is an earlier one: its copy, or what was in
     /// force before.
     pub from_last_good: bool,
+    /// What a followed list has beside its file.
+    followed: Option<Followed>,
     /// It is looked up from its copy in the `last_good` directory.
     kept: bool,
     /// What messages and metrics call it.
@@ -56,7 +58,10 @@ impl Loaded {
     /// name.
     #[inline]
     pub fn cover(&self, suffixes: &Suffixes, found: &mut Cover) {
-        let mut local = self.list.lookup(suffixes);
+        let mut local = match &self.followed {
+            None => self.list.lookup(suffixes),
+            Some(followed) => followed.lookup(suffixes),
+        };
         while local.name != 0 {
             let index = local.name.trailing_zeros();
             let category = self.categories[index as usize];
@@ -66,17 +71,75 @@ impl Loaded {
         }
     }
 
+    /// It comes from a repository.
+    pub fn is_followed(&self) -> bool {
+        self.followed.is_some()
+    }
+
+    fn change(&self) -> Option<&Overlay> {
+        self.followed.as_ref()?.change.as_deref()
+    }
+
+    /// Serial in force.
+    pub fn serial(&self) -> u64 {
+        self.change().map_or(self.list.serial(), |change| change.delta().to_serial())
+    }
+
+    /// When it was made, Unix seconds.
+    pub fn created(&self) -> u64 {
+        self.change().map_or(self.list.created(), |change| change.delta().to_created())
+    }
+
+    /// Identity of its content.
+    pub fn hash(&self) -> [u8; 32] {
+        self.change().map_or(self.list.hash(), |change| change.delta().to_hash())
+    }
+
+    /// Number of names.
+    pub fn names(&self) -> usize {
+        let change = self.change().map(Overlay::delta);
+        let (come, gone) = change.map_or((0, 0), |delta| (delta.added(), delta.removed()));
+        (self.list.len() + come).saturating_sub(gone)
+    }
+
     /// It stands in for a file that is spoiled, or has no copy where it should.
     /// This is tried again at each reload: file or disk may be mended, and until
     /// then the trouble has to be told.
     pub fn is_makeshift(&self, config: &Config) -> bool {
-        self.from_last_good || config.last_good.is_some() && !self.kept
+        !self.is_followed() && (self.from_last_good || config.last_good.is_some() && !self.kept)
     }
 
     /// File name for messages and metrics: without its directory, unless another
     /// list has the same.
     pub fn name(&self) -> String {
         self.name.clone()
+    }
+}
+
+/// A list that comes from a repository.
+#[derive(Clone)]
+pub struct Followed {
+    /// The list file, as it was merged last.
+    pub list: Arc<List<Bytes>>,
+    /// Changes to it.
+    pub change: Option<Arc<Overlay>>,
+    /// Names that this resolver alone blocks; with the categories and the key of the list.
+    pub own: Option<Arc<List<Vec<u8>>>>,
+}
+
+impl Followed {
+    #[inline]
+    fn lookup(&self, suffixes: &Suffixes) -> Cover {
+        let mut cover = match &self.change {
+            None => self.list.lookup(suffixes),
+            Some(change) => change.lookup(&self.list, suffixes),
+        };
+        if let Some(own) = &self.own {
+            let more = own.lookup(suffixes);
+            cover.name |= more.name;
+            cover.below |= more.below;
+        }
+        cover
     }
 }
 
@@ -190,7 +253,16 @@ impl Loader<'_> {
         let config = self.config;
         let ready = |list: Arc<List<Bytes>>, kept, from_last_good, categories| {
             let name = label(config, path);
-            Ok(Arc::new(Loaded { list, path: path.into(), stamp, from_last_good, kept, name, categories }))
+            Ok(Arc::new(Loaded {
+                list,
+                path: path.into(),
+                stamp,
+                from_last_good,
+                followed: None,
+                kept,
+                name,
+                categories,
+            }))
         };
         if let Some(old) = old.iter().find(same).filter(|old| !old.is_makeshift(config)) {
             // The categories may have moved in the configuration.
@@ -259,15 +331,47 @@ impl Loader<'_> {
     }
 
     fn categories(&self, path: &Path, names: &[String], blocks: bool) -> Result<Vec<Categories>, ListsError> {
-        let index = |name: &String| self.config.categories.iter().position(|category| category.name == *name);
-        let bit = |name: &String| match index(name) {
-            // A name on an allow list is allowed whatever its category is called.
-            _ if !blocks => Ok(1),
-            Some(index) => Ok(1 << index),
-            None => Err(ListsError::UnknownCategory { path: path.into(), category: name.clone() }),
-        };
-        names.iter().map(bit).collect()
+        categories(self.config, path, names, blocks)
     }
+}
+
+/// A list of a repository, ready for the filter.
+///
+/// # Errors
+/// It holds a category that the configuration does not know.
+pub fn followed(config: &Config, source: &Source, followed: Followed) -> Result<Arc<Loaded>, ListsError> {
+    let categories = categories(config, &source.state, followed.list.categories(), true)?;
+    Ok(Arc::new(Loaded {
+        list: followed.list.clone(),
+        path: source.state.clone(),
+        stamp: None,
+        from_last_good: false,
+        followed: Some(followed),
+        kept: false,
+        name: source.name.clone(),
+        categories,
+    }))
+}
+
+/// Maps a file that only this program writes, and that has been checked.
+///
+/// # Errors
+/// What the system says, or that the file has another length now.
+pub fn open_copy(place: &Path, checked: Checked) -> io::Result<List<Bytes>> {
+    let map = map::Map::new(&File::open(place)?)?;
+    checked.over(Bytes::Mapped(map)).map_err(io::Error::other)
+}
+
+/// For each category of a list, its bit in the configuration.
+fn categories(config: &Config, path: &Path, names: &[String], blocks: bool) -> Result<Vec<Categories>, ListsError> {
+    let index = |name: &String| config.categories.iter().position(|category| category.name == *name);
+    let bit = |name: &String| match index(name) {
+        // A name on an allow list is allowed whatever its category is called.
+        _ if !blocks => Ok(1),
+        Some(index) => Ok(1 << index),
+        None => Err(ListsError::UnknownCategory { path: path.into(), category: name.clone() }),
+    };
+    names.iter().map(bit).collect()
 }
 
 /// Says that an earlier list stands in for one that is spoiled.
@@ -289,7 +393,7 @@ pub fn embedded(config: &Config, bytes: Vec<u8>) -> Arc<Loaded> {
     let categories = list.categories().iter().map(|name| index(name).map_or(0, |index| 1 << index)).collect();
     let path = PathBuf::from("built-in sample");
     let name = short_name(&path);
-    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, kept: false, name, categories })
+    Arc::new(Loaded { list, path, stamp: None, from_last_good: false, followed: None, kept: false, name, categories })
 }
 
 /// Opens a file that somebody else may write to at any time.

@@ -1,12 +1,14 @@
 //! `friendly-resolver`: arguments in, exit code out.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use friendly_resolver::config;
 use friendly_resolver::explain::{self, Asked};
 use friendly_resolver::origin::Origin;
+use friendly_resolver::releases::Identity;
 use friendly_resolver::service;
 
 /// DNS filtering resolver for public Wi-Fi.
@@ -29,6 +31,12 @@ enum Verb {
     /// Check a configuration file and its lists, and start nothing
     CheckConfig {
         /// The configuration file
+        file: PathBuf,
+    },
+    /// Make the secret of this resolver, if the file is not there, and print what
+    /// a publisher of sealed lists has to enrol
+    Identity {
+        /// The file of the secret
         file: PathBuf,
     },
     /// Tell what the answer to a name would be, and why
@@ -59,6 +67,7 @@ fn main() -> ExitCode {
     let result = match arguments.verb.unwrap_or(Verb::Run(arguments.run)) {
         Verb::Run(run) => service::run(origin(run.config)).map_err(|error| error.to_string()),
         Verb::CheckConfig { file } => explain::check(&file),
+        Verb::Identity { file } => identity(&file),
         Verb::Explain { name, client, config, json } => {
             explain::explain(&origin(config), &Asked { name, client, json })
         }
@@ -70,6 +79,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn identity(file: &Path) -> Result<(), String> {
+    let identity =
+        if file.exists() { Identity::load(&config::Identity::File(file.into())) } else { Identity::make(file) };
+    let identity = identity.map_err(|error| error.to_string())?;
+    println!("resolver     {}", identity.resolver());
+    println!("recipient    {}", identity.recipient());
+    println!("receipt key  {}", identity.receipt_key());
+    Ok(())
 }
 
 fn origin(config: Option<PathBuf>) -> Origin {

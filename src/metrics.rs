@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::journal::{DENIED, Outcome, Transport};
+use crate::releases::Status;
 use crate::state::Service;
 
 /// Content type of the text format.
@@ -51,12 +52,14 @@ pub fn render(service: &Service) -> String {
     let each = |value: fn(&crate::lists::Loaded) -> u64| {
         lists.iter().map(move |(name, loaded)| (name.as_str(), value(loaded)))
     };
-    page.gauge("list_names", "Names on a list.", "list", each(|loaded| loaded.list.len() as u64));
-    page.gauge("list_serial", "Serial number of a list.", "list", each(|loaded| loaded.list.serial()));
-    let created = each(|loaded| loaded.list.created());
+    page.gauge("list_names", "Names on a list.", "list", each(|loaded| loaded.names() as u64));
+    page.gauge("list_serial", "Serial number of a list.", "list", each(|loaded| loaded.serial()));
+    let created = each(|loaded| loaded.created());
     page.gauge("list_created_timestamp_seconds", "Unix time at which a list was made.", "list", created);
     let copies = each(|loaded| u64::from(loaded.from_last_good));
     page.gauge("list_from_last_good", "1 if a spoiled list was replaced by an earlier one.", "list", copies);
+
+    followed(&page, service);
 
     let reloads = service.reloads();
     let results = [("done", reloads.done), ("refused", reloads.refused)];
@@ -78,6 +81,44 @@ pub fn render(service: &Service) -> String {
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.0.gather(), &mut text).expect("memory can be written");
     String::from_utf8(text).expect("the text format is UTF-8")
+}
+
+fn followed(page: &Page, service: &Service) {
+    let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+    let all: Vec<_> =
+        service.followers().iter().map(|follower| (follower.source.name.clone(), follower.status())).collect();
+    let each = |value: fn(&Status) -> u64| all.iter().map(move |(name, status)| (name.as_str(), value(status)));
+    page.counter("releases_applied_total", "Releases brought into force.", "list", each(|status| status.applied));
+    page.counter(
+        "releases_fetched_bytes_total",
+        "Octets fetched for new releases.",
+        "list",
+        each(|status| status.fetched),
+    );
+    let verified = each(|status| status.verified_at.unwrap_or(0));
+    let help = "Unix time at which the repository of a list was last seen to be current.";
+    page.gauge("list_verified_timestamp_seconds", help, "list", verified);
+    page.gauge(
+        "list_changes_pending",
+        "Changes beside a list that are not merged yet.",
+        "list",
+        each(|status| status.pending as u64),
+    );
+    let stale = all.iter().map(|(name, status)| (name.as_str(), u64::from(status.is_stale(now))));
+    page.gauge("list_stale", "1 if a list has not been seen to be current for three days.", "list", stale);
+
+    let name = "friendly_resolver_release_failures_total";
+    let vec = IntCounterVec::new(Opts::new(name, "Looks at a repository that failed, by reason."), &["list", "reason"]);
+    let vec = vec.expect("good names");
+    for (list, status) in &all {
+        for (reason, count) in &status.refused {
+            vec.with_label_values(&[list.as_str(), *reason]).inc_by(*count);
+        }
+    }
+    page.0.register(Box::new(vec)).expect("registered once");
+    for (_, status) in all {
+        page.0.register(Box::new(status.time_to_block)).expect("each list has a name of its own");
+    }
 }
 
 fn upstreams(page: &Page, service: &Service) {

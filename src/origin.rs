@@ -8,10 +8,11 @@ use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{Builder, ListMeta, Scope};
 use signed_list::name::Name;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Source};
 use crate::filter::Filter;
 use crate::lists::{self, ListsError, Loaded, Stamp};
 use crate::pipeline::Snapshot;
+use crate::releases::Follower;
 
 /// Where the configuration comes from.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub fn snapshot(
     config: Config,
     generation: u32,
     old: &[Arc<Loaded>],
+    followers: &[Arc<Follower>],
     keep: bool,
     notes: &mut Vec<String>,
 ) -> Result<Snapshot, ListsError> {
@@ -51,8 +53,42 @@ pub fn snapshot(
     if matches!(origin, Origin::BuiltIn) {
         loaded.lists.push(lists::embedded(&config, sample_list()));
     }
-    let filter = Filter::new(&config, loaded.lists, loaded.allow);
-    Ok(Snapshot::new(generation, Arc::new(config), filter))
+    filtered(generation, Arc::new(config), loaded.lists, loaded.allow, followers)
+}
+
+/// The same with lists that are loaded already.
+///
+/// # Errors
+/// A followed list has a category that the configuration does not know.
+pub fn filtered(
+    generation: u32,
+    config: Arc<Config>,
+    mut lists: Vec<Arc<Loaded>>,
+    allow: Vec<Vec<Arc<Loaded>>>,
+    followers: &[Arc<Follower>],
+) -> Result<Snapshot, ListsError> {
+    let mut missing = false;
+    for follower in followers {
+        match follower.list() {
+            Some(list) => lists.push(lists::followed(&config, &follower.source, list)?),
+            None => missing = true,
+        }
+    }
+    let filter = Filter::new(&config, lists, allow);
+    Ok(Snapshot::new(generation, config, filter, missing))
+}
+
+/// A follower for each list that the configuration follows; those of `old` go on
+/// that are configured as they were. `live` is for the resolver itself.
+///
+/// # Errors
+/// What the operator has to mend.
+pub fn followers(config: &Config, old: &[Arc<Follower>], live: bool) -> Result<Vec<Arc<Follower>>, String> {
+    let follower = |source: &Source| match old.iter().find(|follower| follower.source == *source) {
+        Some(follower) => Ok(follower.clone()),
+        None => Follower::new(source, live).map(Arc::new),
+    };
+    config.sources.iter().map(follower).collect()
 }
 
 /// The sample, by category of the built-in configuration.

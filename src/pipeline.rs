@@ -43,6 +43,9 @@ pub struct Snapshot {
     pub local: Local,
     /// The journal's counter of each category.
     pub counters: Vec<usize>,
+    /// A list that is followed is not here yet: what no other list blocks is not
+    /// answered, since it might be on that one.
+    pub incomplete: bool,
     errors: Errors,
 }
 
@@ -51,21 +54,24 @@ struct Errors {
     prohibited: Vec<u8>,
     not_supported: Vec<u8>,
     overloaded: Vec<u8>,
+    incomplete: Vec<u8>,
 }
 
 impl Snapshot {
     /// Prepares all stages for a configuration and its lists.
-    pub fn new(generation: u32, config: Arc<Config>, filter: Filter) -> Self {
+    pub fn new(generation: u32, config: Arc<Config>, filter: Filter, incomplete: bool) -> Self {
         Snapshot {
             generation,
             policies: Policies::new(&config),
             local: Local::new(&config),
             counters: (0..config.categories.len()).collect(),
+            incomplete,
             filter,
             errors: Errors {
                 prohibited: ede_option(ede::PROHIBITED, ""),
                 not_supported: ede_option(ede::NOT_SUPPORTED, ""),
                 overloaded: ede_option(ede::NOT_READY, "too many questions are waiting"),
+                incomplete: ede_option(ede::NOT_READY, "the blocklist is not here yet"),
             },
             config,
         }
@@ -213,6 +219,11 @@ impl Pipeline {
         if let Some(length) = snapshot.local.empty_zone(packet, &query, payload) {
             shard.ended(Outcome::Local);
             return Verdict::Send(length);
+        }
+
+        if snapshot.incomplete {
+            shard.ended(Outcome::Incomplete);
+            return Verdict::Send(short(packet, &query, rcode::SERVFAIL, payload, &snapshot.errors.incomplete));
         }
 
         // 8. Memory. The answer is filtered by what it leads to on its way out.

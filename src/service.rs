@@ -6,10 +6,9 @@
 //! questions taken. So a resolver that answers, filters.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use socket2::Socket;
 use tokio::net::TcpListener;
@@ -22,8 +21,9 @@ use crate::config::{Config, ConfigError};
 use crate::lists::ListsError;
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
+use crate::releases::Follower;
 use crate::server::tcp::Connections;
-use crate::server::udp::{Pulse, Worker};
+use crate::server::udp::{PATIENCE, Pulse, Worker};
 use crate::server::{bind_tcp, bind_udp, tcp};
 use crate::state::{Reloads, Service, settings, upstream_addresses};
 use crate::upstream::Upstreams;
@@ -34,8 +34,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// substitute. The file may have been caught half written, and completed within
 /// the same tick of its clock; the disk may have room again.
 const TRY_AGAIN: u32 = 10;
-/// How long answers under way are waited for at the end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the resolver cannot start. Each is one sentence for the person at the
 /// keyboard.
@@ -59,6 +57,9 @@ pub enum StartError {
         /// What to do.
         advice: &'static str,
     },
+    /// A followed list.
+    #[error("{0}")]
+    Follow(String),
     /// The user to become.
     #[error("cannot become user '{user}' (setting [server] user): {reason}")]
     User {
@@ -96,7 +97,8 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     };
     let stamps = origin::stamps(&origin, &config);
     let mut notes = Vec::new();
-    let first = origin::snapshot(&origin, config, 1, &[], true, &mut notes)?;
+    let followers = origin::followers(&config, &[], true).map_err(StartError::Follow)?;
+    let first = origin::snapshot(&origin, config, 1, &[], &followers, true, &mut notes)?;
     let config = first.config.clone();
 
     let sockets = bind(&config, per_address, &mut notes)?;
@@ -114,6 +116,8 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let service = Arc::new(Service {
         pipeline: Arc::new(Pipeline::new(first, upstreams, workers)),
         connections: Arc::new(Connections::within(descriptors / 2)),
+        followers: Mutex::new(followers),
+        changing: Mutex::new(()),
         reloads: Mutex::new(Reloads { notes, ..Reloads::default() }),
         started: SystemTime::now(),
         began: Clock.now(),
@@ -122,7 +126,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         origin,
         pulse: pulse.clone(),
     });
-    let threads = start_workers(sockets.udp, &service, runtime.handle());
+    let threads = start_workers(sockets.udp, &service)?;
     runtime.block_on(async {
         for listener in sockets.tcp {
             let listener = TcpListener::from_std(listener.into())?;
@@ -136,12 +140,13 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         Ok::<(), std::io::Error>(())
     })?;
 
-    // Questions that have arrived are answered, new ones are not taken.
-    pulse.stop.store(true, Relaxed);
+    let patience_ends = Instant::now() + PATIENCE;
+    pulse.stop();
     for thread in threads {
         drop(thread.join());
     }
-    runtime.block_on(service.pipeline.drain(PATIENCE));
+    // The workers have waited for their own, and TCP went on meanwhile.
+    runtime.block_on(service.pipeline.drain(patience_ends.saturating_duration_since(Instant::now())));
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
 }
@@ -175,7 +180,9 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
     });
     let mut look = tokio::time::interval(LOOK);
     let mut looks = 0u32;
+    let mut following = Following::default();
     loop {
+        following.follow(service);
         let asked = tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
@@ -203,6 +210,34 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
         }
     }
     tracing::info!("stopping");
+}
+
+/// The tasks that follow lists.
+#[derive(Default)]
+struct Following(Vec<(Arc<Follower>, AbortOnDrop)>);
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Following {
+    /// Begins with the lists that are followed now and are not yet, and ends with those that are no longer.
+    fn follow(&mut self, service: &Arc<Service>) {
+        let wanted = service.followers();
+        self.0.retain(|(follower, _)| wanted.iter().any(|other| Arc::ptr_eq(follower, other)));
+        for follower in wanted {
+            if !self.0.iter().any(|(other, _)| Arc::ptr_eq(&follower, other)) {
+                let (task, service) = (follower.clone(), service.clone());
+                // A reload may hold the lists for a while; other tasks go on meanwhile.
+                let take_over = move || tokio::task::block_in_place(|| service.take_over_lists());
+                self.0.push((follower, AbortOnDrop(tokio::spawn(task.run(take_over)))));
+            }
+        }
+    }
 }
 
 /// Reloads on a thread of its own, where waiting for a disk is allowed, and
@@ -263,22 +298,11 @@ fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<
     Ok(sockets)
 }
 
-fn start_workers(
-    sockets: Vec<(Socket, SocketAddr)>,
-    service: &Arc<Service>,
-    runtime: &tokio::runtime::Handle,
-) -> Vec<JoinHandle<()>> {
+fn start_workers(sockets: Vec<(Socket, SocketAddr)>, service: &Arc<Service>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let worker = |(number, (socket, address))| {
-        let worker = Worker {
-            number,
-            socket,
-            address,
-            pipeline: service.pipeline.clone(),
-            runtime: runtime.clone(),
-            pulse: service.pulse.clone(),
-        };
+        let worker = Worker::new(number, socket, address, service.pipeline.clone(), service.pulse.clone())?;
         let thread = std::thread::Builder::new().name(format!("udp-{number}")).stack_size(512 << 10);
-        thread.spawn(move || worker.run()).expect("the system starts a thread")
+        thread.spawn(move || worker.run())
     };
     sockets.into_iter().enumerate().map(worker).collect()
 }

@@ -9,6 +9,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
+use crate::releases::Follower;
 use crate::server::tcp::Connections;
 use crate::server::udp::Pulse;
 use crate::upstream::Settings;
@@ -32,6 +33,8 @@ pub struct Service {
     pub pipeline: Arc<Pipeline>,
     /// TCP connections.
     pub connections: Arc<Connections>,
+    /// Lists that are followed in repositories.
+    pub followers: Mutex<Vec<Arc<Follower>>>,
     /// How reloads went.
     pub reloads: Mutex<Reloads>,
     /// When it all began, by the wall clock.
@@ -44,13 +47,15 @@ pub struct Service {
     /// the ones that have to change before it can be.
     pub(crate) wanted: Mutex<Arc<Config>>,
     pub(crate) origin: Origin,
+    /// Held by whoever puts a new snapshot in place of the one it began with.
+    pub(crate) changing: Mutex<()>,
     pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Service {
     /// Whether it takes questions.
     pub fn is_ready(&self) -> bool {
-        !self.pulse.stop.load(Relaxed)
+        !self.pulse.stop.load(Relaxed) && !self.pipeline.snapshot.load().incomplete
     }
 
     /// How long it has been running.
@@ -89,7 +94,27 @@ impl Service {
         }
     }
 
+    /// The followed lists, as they are now.
+    pub fn followers(&self) -> Vec<Arc<Follower>> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts in force what the followers have, with everything else as it is.
+    ///
+    /// # Errors
+    /// A list has a category that the configuration does not know.
+    pub fn take_over_lists(&self) -> Result<(), String> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.pipeline.snapshot.load_full();
+        let files = old.filter.lists().filter(|list| !list.is_followed()).cloned().collect();
+        let (config, allow) = (old.config.clone(), old.filter.allow_lists());
+        let new = origin::filtered(old.generation + 1, config, files, allow, &self.followers());
+        self.pipeline.replace(new.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
     fn try_reload(&self, notes: &mut Vec<String>) -> Result<(), String> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.pipeline.snapshot.load_full();
         let config = self.origin.config().map_err(|error| error.to_string())?;
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
@@ -99,9 +124,11 @@ impl Service {
         {
             notes.push("a changed listen, workers, user, admin or log setting takes effect at the next start".into());
         }
-        let loaded: Vec<_> = old.filter.every_list().cloned().collect();
-        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, true, notes)
+        let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
+        let followers = origin::followers(&config, &self.followers(), true)?;
+        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, true, notes)
             .map_err(|error| error.to_string())?;
+        *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
         let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
@@ -118,7 +145,7 @@ impl Service {
         let words = snapshot
             .filter
             .lists()
-            .map(|loaded| format!("{} serial {} ({} names)", loaded.name(), loaded.list.serial(), loaded.list.len()));
+            .map(|loaded| format!("{} serial {} ({} names)", loaded.name(), loaded.serial(), loaded.names()));
         let words: Vec<_> = words.collect();
         if words.is_empty() { "none".into() } else { words.join(", ") }
     }

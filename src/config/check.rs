@@ -18,6 +18,7 @@ use super::address::Listen;
 use super::error::Report;
 use super::filtering::{categories, paths, policies};
 use super::shape::{self, At};
+use super::source::sources;
 use super::value::Text;
 use super::{Cache, Config, Local, Log, RateLimit, Server, Upstream};
 
@@ -36,6 +37,7 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
         upstream: upstream(file.upstream.0, report),
         cache: cache(file.cache.0, report),
         last_good: file.lists.0.last_good.0.0.map(|path| directory.join(path)),
+        sources: sources(file.list, directory, whole, report),
         lists: lists.into_iter().map(|(path, _)| path).collect(),
         categories,
         policies,

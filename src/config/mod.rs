@@ -9,6 +9,7 @@
 //! | `value.rs`, `address.rs` | single values: ranges, names, sizes, networks |
 //! | `check.rs` | what spans several settings; tables -> [`Config`] |
 //! | `filtering.rs` | the same for lists, categories and policies |
+//! | `source.rs` | the same for lists that are followed in a repository |
 //! | `error.rs` | the problems of a file, each with its line and what to do |
 //!
 //! Nothing else feeds settings in: no environment variables, no includes. What
@@ -29,11 +30,13 @@ mod error;
 mod filtering;
 mod read;
 mod shape;
+mod source;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use error::{ConfigError, Problem};
+pub use source::{Identity, Source};
 
 /// The version of the file format that this program reads.
 pub const VERSION: u64 = 1;
@@ -58,6 +61,8 @@ pub struct Config {
     /// Compiled list files, joined with the directory of the configuration
     /// file; they need not exist.
     pub lists: Vec<PathBuf>,
+    /// Lists that are followed in a repository.
+    pub sources: Vec<Source>,
     /// Where good lists are kept, to outlive a spoiled file and a restart.
     pub last_good: Option<PathBuf>,
     /// Categories in the order of the file, at most [`MAX_CATEGORIES`].

@@ -99,13 +99,13 @@ fn take(table: &mut DeTable<'_>, at: usize, path: &mut Vec<Step>) -> bool {
         return false;
     };
     path.push(Step::Key(key.get_ref().to_string()));
-    if let Some(value) = table.get_mut(key.get_ref().as_ref())
+    if let Some(value) = table.get_mut::<str>(key.get_ref().as_ref())
         && !key.span().contains(&at)
         && take_within(value.get_mut(), at, path)
     {
         return true;
     }
-    table.remove(key.get_ref().as_ref()).is_some()
+    table.remove::<str>(key.get_ref().as_ref()).is_some()
 }
 
 /// [`take`] for what is inside of a value.
@@ -167,6 +167,7 @@ fn describe(message: &str, path: &[Step]) -> String {
         "a table" if place.starts_with("[category.") => "a table of its own for each category, as in [category.adult]",
         "a map" => "a table",
         "a sequence" if place == "[policy]" => "it with two brackets, [[policy]]",
+        "a sequence" if place == "[list]" => "it with two brackets, [[list]]",
         "a sequence" => "a list in [ ]",
         other => other,
     };
@@ -190,7 +191,7 @@ fn unknown(rest: &str, path: &[Step], table: &str) -> String {
     }
     let header = |name: &str| match name {
         "version" => "version = 1".to_owned(),
-        "policy" => "[[policy]]".to_owned(),
+        "policy" | "list" => format!("[[{name}]]"),
         "category" => "[category.NAME]".to_owned(),
         name => format!("[{name}]"),
     };

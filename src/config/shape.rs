@@ -5,16 +5,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use signed_list::name::Name;
+use signed_list::release::Class;
 use toml::Spanned;
 use tracing::Level;
 
 use super::address::{Admin, Listen, Server as Resolver};
+use super::source::{Identity, Repository};
 use super::value::{Directory, FilePath, Int, Json, Label, Size, Text, TxtString, User};
 use super::{BlockAnswer, Layer, PrivateRelay, Rule};
 
@@ -67,6 +70,7 @@ pub(super) struct File {
     pub(super) upstream: Table<Upstream>,
     pub(super) cache: Table<Cache>,
     pub(super) lists: Table<Lists>,
+    pub(super) list: Vec<At<Table<Source>>>,
     pub(super) category: BTreeMap<At<String>, Table<Category>>,
     pub(super) policy: Vec<At<Table<Policy>>>,
     pub(super) local: Table<Local>,
@@ -210,6 +214,35 @@ pub(super) struct Lists {
 impl Default for Lists {
     fn default() -> Self {
         Lists { files: Vec::new(), last_good: Text(Directory(None)) }
+    }
+}
+
+/// `[[list]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Source {
+    pub(super) name: Option<At<Text<Label>>>,
+    pub(super) class: Option<Text<Class>>,
+    pub(super) repository: Option<Text<Repository>>,
+    pub(super) addresses: Vec<At<Text<IpAddr>>>,
+    pub(super) root: Option<Text<FilePath>>,
+    pub(super) state: Option<At<Text<FilePath>>>,
+    pub(super) identity: Option<Text<Identity>>,
+    pub(super) interval: Int<1, 3_600>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source {
+            name: None,
+            class: None,
+            repository: None,
+            addresses: Vec::new(),
+            root: None,
+            state: None,
+            identity: None,
+            interval: Int::new(10),
+        }
     }
 }
 

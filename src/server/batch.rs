@@ -9,6 +9,11 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+
+use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Datagrams in one call.
 pub const BATCH: usize = 64;
@@ -24,6 +29,18 @@ const CONTROL: usize = 64;
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
+/// The socket as the event loop of the current runtime sees it: tells when
+/// something has arrived. The datagrams are taken by [`Batch::receive`].
+///
+/// # Errors
+/// The system has no room to watch it.
+pub fn arrivals(socket: &Arc<Socket>) -> io::Result<AsyncFd<Arc<Socket>>> {
+    // SAFETY: the descriptor is that of the socket, which never changes it, and
+    // which the Arc inside keeps open for as long as it is watched.
+    let watched = unsafe { AsyncFd::register_with_interest(socket.clone(), Interest::READABLE) };
+    watched.map_err(io::Error::from)
+}
+
 /// Buffers of one worker, used for receiving and sending alike.
 pub struct Batch {
     buffers: Box<[[u8; BUFFER]]>,
@@ -33,6 +50,7 @@ pub struct Batch {
     incoming: Box<[libc::mmsghdr]>,
     outgoing: Box<[libc::mmsghdr]>,
     queued: usize,
+    full: bool,
     /// Whether answers have to name the address they come from.
     wildcard: bool,
 }
@@ -56,6 +74,7 @@ impl Batch {
             incoming: vec![header; BATCH].into(),
             outgoing: vec![header; BATCH].into(),
             queued: 0,
+            full: false,
             wildcard,
         };
         for i in 0..BATCH {
@@ -71,12 +90,13 @@ impl Batch {
         batch
     }
 
-    /// Waits for at least one datagram, takes all that are there, and returns
-    /// how many.
+    /// Takes all datagrams that are there and returns how many; waits for the
+    /// first one if told to.
     ///
     /// # Errors
-    /// What the system says; `WouldBlock` when the socket's time-out passed.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// What the system says; `WouldBlock` when there is none, or the socket's
+    /// time-out passed.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> io::Result<usize> {
         for i in 0..BATCH {
             self.vectors[i].iov_len = BUFFER;
             let header = &mut self.incoming[i].msg_hdr;
@@ -92,11 +112,19 @@ impl Batch {
                 socket.as_raw_fd(),
                 self.incoming.as_mut_ptr(),
                 BATCH as u32,
-                libc::MSG_WAITFORONE,
+                if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT },
                 std::ptr::null_mut(),
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let received = usize::try_from(count).map_err(|_| io::Error::last_os_error());
+        self.full = matches!(received, Ok(BATCH));
+        received
+    }
+
+    /// Whether the last call took as many datagrams as there is room for, so
+    /// that more may be there.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Datagram `i`: its buffer, whole, and how much of it was received;

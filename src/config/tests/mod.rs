@@ -4,6 +4,7 @@ use super::*;
 
 mod filtering;
 mod shipped;
+mod source;
 mod values;
 
 /// Reads `text` as if it lay in `etc/test.toml`.
