@@ -164,6 +164,6 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
         Some(connections) => tcp::run(&plan, connections, &mut tally)?,
         None => udp::run(&plan, options.sockets, options.rate, &mut tally)?,
     }
-    println!("{}", tally.report());
+    println!("{}", tally.line());
     Ok(true)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -230,19 +230,24 @@ fn record_of(record: ParsedRecord<'_, [u8]>) -> Record {
 }
 
 /// A UDP socket of a client, connected to the server.
-pub(crate) fn socket(client: Ipv4Addr, server: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind((client, 0)).expect("every address of 127/8 is ours");
+pub(crate) fn socket(client: impl Into<IpAddr>, server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((client.into(), 0)).expect("every address of 127/8 is ours");
     socket.connect(server).expect("loopback works");
     socket
 }
 
 /// Asks once over UDP. Answers with another id are not taken.
-pub(crate) fn udp(client: Ipv4Addr, server: SocketAddr, ask: &Ask, patience: Duration) -> Option<Reply> {
+pub(crate) fn udp(client: impl Into<IpAddr>, server: SocketAddr, ask: &Ask, patience: Duration) -> Option<Reply> {
     udp_raw(client, server, &ask.packet(), patience).map(|octets| Reply::read(&octets))
 }
 
 /// Sends these octets as one datagram, and returns the answer with their id.
-pub(crate) fn udp_raw(client: Ipv4Addr, server: SocketAddr, packet: &[u8], patience: Duration) -> Option<Vec<u8>> {
+pub(crate) fn udp_raw(
+    client: impl Into<IpAddr>,
+    server: SocketAddr,
+    packet: &[u8],
+    patience: Duration,
+) -> Option<Vec<u8>> {
     let socket = socket(client, server);
     socket.send(packet).expect("loopback works");
     receive(&socket, &packet[..2], patience)
@@ -263,9 +268,9 @@ fn receive(socket: &UdpSocket, id: &[u8], patience: Duration) -> Option<Vec<u8>>
 }
 
 /// Opens a TCP connection as this client.
-pub(crate) fn connect(client: Ipv4Addr, server: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((client, 0)).into())?;
+pub(crate) fn connect(client: impl Into<IpAddr>, server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(client.into(), 0).into())?;
     socket.connect(&server.into())?;
     Ok(socket.into())
 }
@@ -273,7 +278,7 @@ pub(crate) fn connect(client: Ipv4Addr, server: SocketAddr) -> std::io::Result<T
 /// Sends all questions in one go over one connection and reads `count` answers,
 /// or as many as come before the connection is closed or time is over.
 pub(crate) fn tcp(
-    client: Ipv4Addr,
+    client: impl Into<IpAddr>,
     server: SocketAddr,
     questions: &[Vec<u8>],
     count: usize,

@@ -6,6 +6,7 @@
 //! | `lying` | upstreams that say what is wrong, malformed or too much |
 //! | `leading` | answers that lead to private addresses or to listed names |
 //! | `memory` | the cache while upstreams fail, times to live, shared exchanges |
+//! | `fragments` | a narrow path on which large datagrams are lost |
 //! | `flood` | too many questions, connections and records |
 //! | `hostile` | clients that send what is no ordinary question |
 //! | `process` | the process itself: stopped, starved, started too early |
@@ -13,6 +14,7 @@
 use super::world::World;
 
 mod flood;
+mod fragments;
 mod hostile;
 mod leading;
 mod lying;

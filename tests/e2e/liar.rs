@@ -128,9 +128,9 @@ impl Liar {
         lock(&self.0.seen).len()
     }
 
-    /// Forgets what it was asked.
-    pub(crate) fn forget(&self) {
-        lock(&self.0.seen).clear();
+    /// Everything it was asked, which it forgets.
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *lock(&self.0.seen))
     }
 
     /// Where it is.

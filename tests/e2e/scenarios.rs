@@ -13,16 +13,16 @@
 //! | `check.rs` | compares what came with what was expected |
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Socket, Type};
 use toml::{Table, Value};
 
 use format::{Expect, Peer, Scenario, Step};
 use peers::Running;
-use upstream::{Upstream, read_framed, write_framed};
+use upstream::Upstream;
 
+use crate::client;
 use crate::world::{ANSWER, Daemon, World, compile};
 
 mod check;
@@ -187,17 +187,10 @@ fn set(config: &mut Table, table: &str, key: &str, value: Value) {
 /// Sends the packet of a step and returns what comes back.
 fn exchange(step: &Step, server: SocketAddr) -> Option<Vec<u8>> {
     if step.tcp {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
-        socket.bind(&SocketAddr::from((step.client, 0)).into()).expect("every address of 127/8 is ours");
-        socket.connect(&server.into()).expect("the server takes connections");
-        let mut stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(ANSWER)).expect("sockets take time-outs");
-        write_framed(&mut stream, &step.packet)?;
-        return read_framed(&mut stream);
+        return client::tcp(step.client, server, std::slice::from_ref(&step.packet), 1, ANSWER).pop();
     }
-    let socket = UdpSocket::bind((step.client, 0)).expect("every address of 127/8 is ours");
+    let socket = client::socket(step.client, server);
     socket.set_read_timeout(Some(ANSWER)).expect("sockets take time-outs");
-    socket.connect(server).expect("loopback works");
     socket.send(&step.packet).expect("loopback works");
     let mut buffer = vec![0; 65_535];
     if matches!(step.expect, Expect::Silence) {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -40,6 +41,16 @@ pub(crate) fn eventually(most: Duration, mut condition: impl FnMut() -> bool) ->
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Whether this is root, which namespaces, mounts and other users need. Says
+/// where it is not which test is left out.
+pub(crate) fn is_root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !root {
+        eprintln!("NOT RUN: {} needs root", std::thread::current().name().unwrap_or("this test"));
+    }
+    root
 }
 
 /// A network 127.x.y.0/24 and a directory that no other test has.

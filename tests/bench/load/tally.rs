@@ -1,6 +1,5 @@
 //! Counting: what was sent, what came back, how late, how wrong.
 
-use std::fmt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::questions::{HEADER, Questions};
@@ -37,11 +36,13 @@ struct Histogram {
     count: u64,
 }
 
-impl Histogram {
-    fn new() -> Histogram {
+impl Default for Histogram {
+    fn default() -> Histogram {
         Histogram { buckets: vec![0; 64 * 60], count: 0 }
     }
+}
 
+impl Histogram {
     fn add(&mut self, nanoseconds: u64) {
         self.buckets[Histogram::bucket(nanoseconds)] += 1;
         self.count += 1;
@@ -75,58 +76,12 @@ impl Histogram {
     }
 }
 
+/// Shares of the answers whose latency is reported.
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
 /// Counts over one stretch of time.
+#[derive(Default)]
 struct Counts {
-    sent: u64,
-    answered: u64,
-    lost: u64,
-    late: u64,
-    wrong: u64,
-    unsent: u64,
-    rcodes: [u64; 16],
-    latency: Histogram,
-}
-
-impl Counts {
-    fn new() -> Counts {
-        Counts {
-            sent: 0,
-            answered: 0,
-            lost: 0,
-            late: 0,
-            wrong: 0,
-            unsent: 0,
-            rcodes: [0; 16],
-            latency: Histogram::new(),
-        }
-    }
-
-    fn report(&self, seconds: f64) -> Report {
-        let named = RCODES.iter().zip(self.rcodes).filter(|(_, count)| *count > 0);
-        Report {
-            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            seconds,
-            sent: self.sent,
-            answered: self.answered,
-            lost: self.lost,
-            late: self.late,
-            wrong: self.wrong,
-            unsent: self.unsent,
-            qps: self.answered as f64 / seconds.max(1e-9),
-            rcodes: named.map(|(name, count)| (*name, count)).collect(),
-            p50: self.latency.quantile(0.5),
-            p90: self.latency.quantile(0.9),
-            p99: self.latency.quantile(0.99),
-            p999: self.latency.quantile(0.999),
-        }
-    }
-}
-
-/// One line of output; latencies in microseconds.
-pub(crate) struct Report {
-    /// When the line was written, seconds since 1970.
-    unix: f64,
-    seconds: f64,
     sent: u64,
     answered: u64,
     /// Not answered within the time-out.
@@ -137,26 +92,26 @@ pub(crate) struct Report {
     wrong: u64,
     /// Due by `--rate`, but the window was full.
     unsent: u64,
-    qps: f64,
-    rcodes: Vec<(&'static str, u64)>,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
+    rcodes: [u64; 16],
+    latency: Histogram,
 }
 
-/// JSON, written by hand: numbers and fixed words only, nothing that would have to be escaped.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{\"unix\":{:.3},\"seconds\":{:.3},", self.unix, self.seconds)?;
-        write!(f, "\"sent\":{},\"answered\":{},\"lost\":{},", self.sent, self.answered, self.lost)?;
-        write!(f, "\"late\":{},\"wrong\":{},\"unsent\":{},", self.late, self.wrong, self.unsent)?;
-        write!(f, "\"qps\":{:.0},\"rcodes\":{{", self.qps)?;
-        for (i, (name, count)) in self.rcodes.iter().enumerate() {
-            write!(f, "{}\"{name}\":{count}", if i > 0 { "," } else { "" })?;
-        }
-        write!(f, "}},\"p50\":{:.1},\"p90\":{:.1},", self.p50, self.p90)?;
-        write!(f, "\"p99\":{:.1},\"p999\":{:.1}}}", self.p99, self.p999)
+impl Counts {
+    /// One line of JSON, written by hand: numbers and fixed words only, nothing that would have to be escaped.
+    /// `unix` is when it was written, latencies are in microseconds.
+    fn line(&self, seconds: f64) -> String {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let Counts { sent, answered, lost, late, wrong, unsent, .. } = self;
+        let qps = *answered as f64 / seconds.max(1e-9);
+        let named = RCODES.iter().zip(self.rcodes).filter(|(_, count)| *count > 0);
+        let rcodes: Vec<_> = named.map(|(name, count)| format!("\"{name}\":{count}")).collect();
+        let latencies = QUANTILES.map(|(name, q)| format!("\"{name}\":{:.1}", self.latency.quantile(q)));
+        format!(
+            "{{\"unix\":{unix:.3},\"seconds\":{seconds:.3},\"sent\":{sent},\"answered\":{answered},\"lost\":{lost},\
+             \"late\":{late},\"wrong\":{wrong},\"unsent\":{unsent},\"qps\":{qps:.0},\"rcodes\":{{{}}},{}}}",
+            rcodes.join(","),
+            latencies.join(",")
+        )
     }
 }
 
@@ -177,8 +132,8 @@ impl Tally {
         Tally {
             start: Instant::now(),
             expected,
-            whole: Counts::new(),
-            second: per_second.then(|| (Counts::new(), 1_000_000_000)),
+            whole: Counts::default(),
+            second: per_second.then(|| (Counts::default(), 1_000_000_000)),
             last_answer: 0,
             stopped: 0,
         }
@@ -195,8 +150,8 @@ impl Tally {
         if let Some((counts, end)) = &mut self.second
             && now >= *end
         {
-            println!("{}", counts.report(1.0));
-            *counts = Counts::new();
+            println!("{}", counts.line(1.0));
+            *counts = Counts::default();
             *end += 1_000_000_000;
         }
         now
@@ -245,9 +200,9 @@ impl Tally {
         });
     }
 
-    /// The whole run: its time ends with the last question or the last answer, whichever came later.
-    pub(crate) fn report(&self) -> Report {
-        self.whole.report(self.stopped.max(self.last_answer) as f64 / 1e9)
+    /// The whole run as a line: its time ends with the last question or the last answer, whichever came later.
+    pub(crate) fn line(&self) -> String {
+        self.whole.line(self.stopped.max(self.last_answer) as f64 / 1e9)
     }
 
     fn each(&mut self, change: impl Fn(&mut Counts)) {

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # This project's resolver. The list is compiled before the start, as publishers do and resolvers do not.
 # $friendly_limits: text of the [rate_limit] table; by default loopback clients are exempt from it.
+# $friendly_copies: a directory to look lists up in copies of them, as deployed resolvers do; by default in memory.
 program=$bin/friendly-resolver
 package=
 cmd=("$program" run --config "$dir/config.toml")
@@ -26,6 +27,7 @@ conf() {
         compile_list "$list" "$dir/test.list" || return 1
         files='"test.list"'
     fi
+    [[ -z ${friendly_copies-} ]] || mkdir "$dir/$friendly_copies"
     cat >"$dir/config.toml" <<TOML
 version = 1
 [server]
@@ -35,6 +37,7 @@ workers = 1
 servers = ["127.0.0.1:$upstream_port"]
 [lists]
 files = [$files]
+last_good = "${friendly_copies-}"
 [category.test]
 layer = "family"
 answer = "nxdomain"

@@ -1,7 +1,6 @@
 //! The process itself: stopped and continued, not read, started too early.
 
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use domain::base::iana::Rtype;
 use crate::client::{self, Ask, NOERROR, SERVFAIL};
 use crate::faults::listed;
 use crate::liar::{Deed, Liar, Saying, honest};
-use crate::world::{PORT, World, eventually};
+use crate::world::{PORT, World, eventually, is_root};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -136,19 +135,9 @@ fn f37_it_starts_without_an_upstream_that_answers_and_uses_it_when_it_comes() {
     assert_eq!(upstream.count(), 1);
 }
 
-/// Whether this is root, which namespaces of network and files need. Says so
-/// where it is not: nothing is left out silently.
-fn is_root(test: &str) -> bool {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    if !root {
-        eprintln!("NOT RUN: {test} needs root for namespaces of its own");
-    }
-    root
-}
-
 #[test]
 fn f37_it_starts_where_the_system_knows_no_upstream() {
-    if !is_root("f37_it_starts_where_the_system_knows_no_upstream") {
+    if !is_root() {
         return;
     }
     let world = World::new();
@@ -167,7 +156,7 @@ fn f37_it_starts_where_the_system_knows_no_upstream() {
 
 #[test]
 fn f37_it_starts_before_the_network_and_becomes_ready_by_itself() {
-    if !is_root("f37_it_starts_before_the_network_and_becomes_ready_by_itself") {
+    if !is_root() {
         return;
     }
     let world = World::new();

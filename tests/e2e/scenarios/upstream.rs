@@ -2,145 +2,79 @@
 //!
 //! The relay makes an authoritative server look like a resolver (RA set, AA
 //! not), writes down what it is asked, and changes single replies where the
-//! scenario says so. It is one thread for each transport with blocking
-//! sockets: nothing here has to be fast.
+//! scenario says so.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use domain::base::Message;
 use domain::base::iana::Rtype;
 
 use super::format::{Change, parse_octets, parse_rcode};
+use crate::client::{self, CD, framed, read_framed};
+use crate::liar::{Deed, Liar, Seen};
 
 /// How long NSD may take; it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A relay that ends with this value.
-pub(super) struct Upstream {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    address: SocketAddr,
-    nsd: SocketAddr,
-    changes: Vec<Change>,
-    seen: Mutex<Vec<String>>,
-    over: AtomicBool,
-}
+pub(super) struct Upstream(Liar);
 
 impl Upstream {
     /// Listens on `address` and asks `nsd`.
     pub(super) fn start(address: SocketAddr, nsd: SocketAddr, changes: Vec<Change>) -> Self {
-        let udp = UdpSocket::bind(address).expect("the upstream's address is free");
-        let tcp = TcpListener::bind(address).expect("the upstream's address is free");
-        let seen = Mutex::new(Vec::new());
-        let shared = Arc::new(Shared { address, nsd, changes, seen, over: AtomicBool::new(false) });
-        let (for_udp, for_tcp) = (shared.clone(), shared.clone());
-        std::thread::spawn(move || for_udp.serve_udp(&udp));
-        std::thread::spawn(move || for_tcp.serve_tcp(&tcp));
-        Upstream { shared }
+        Upstream(Liar::behaving(address, move |seen| match reply(seen, nsd, &changes) {
+            Some(reply) => Deed::Say(vec![reply]),
+            None if seen.tcp => Deed::Reset,
+            None => Deed::Silence,
+        }))
     }
 
     /// What was asked since the last call; repetitions count once.
     pub(super) fn take_seen(&self) -> Vec<String> {
-        let mut seen = std::mem::take(&mut *self.shared.seen.lock().expect("no thread panics with it"));
+        let mut seen: Vec<_> = self.0.take_seen().iter().map(text_of).collect();
         seen.dedup();
         seen
     }
 }
 
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.shared.over.store(true, SeqCst);
-        // One packet and one connection to wake the threads up.
-        drop(
-            UdpSocket::bind((self.shared.address.ip(), 0)).and_then(|socket| socket.send_to(&[], self.shared.address)),
-        );
-        drop(TcpStream::connect(self.shared.address));
+/// A question as scenarios write it.
+fn text_of(seen: &Seen) -> String {
+    let mut text = format!("{} {}", if seen.name.is_empty() { "." } else { &seen.name }, seen.qtype);
+    let dnssec_ok = seen.opt.as_ref().is_some_and(|opt| opt.dnssec_ok);
+    let words =
+        [(seen.flags & CD != 0, " +cd"), (dnssec_ok, " +do"), (seen.opt.is_none(), " +noedns"), (seen.tcp, " +tcp")];
+    text.extend(words.iter().filter(|(set, _)| *set).map(|(_, word)| *word));
+    text
+}
+
+fn reply(seen: &Seen, nsd: SocketAddr, changes: &[Change]) -> Option<Vec<u8>> {
+    let this = |change: &&Change| change.name == seen.name && change.rtype.is_none_or(|rtype| rtype == seen.qtype);
+    let change = changes.iter().find(this).map_or(&[][..], |change| &change.how);
+    match change.first().map(String::as_str) {
+        Some("drop") => None,
+        Some("octets") => {
+            let rest = parse_octets(change[1..].iter().map(String::as_str)).expect("octets of a change");
+            Some([&seen.octets[..2], &rest].concat())
+        }
+        _ => {
+            let mut reply = ask(seen, nsd)?;
+            reply[2] &= !0x04;
+            reply[3] |= 0x80;
+            change.iter().for_each(|word| alter(&mut reply, word, seen.tcp));
+            Some(reply)
+        }
     }
 }
 
-impl Shared {
-    fn serve_udp(&self, socket: &UdpSocket) {
-        let mut buffer = [0; 4096];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            if self.over.load(SeqCst) {
-                return;
-            }
-            let reply = self.reply(&buffer[..length], false, |question| {
-                let to_nsd = UdpSocket::bind((self.nsd.ip(), 0)).ok()?;
-                to_nsd.set_read_timeout(Some(PATIENCE)).ok()?;
-                to_nsd.send_to(question, self.nsd).ok()?;
-                let mut reply = vec![0; 4096];
-                let length = to_nsd.recv(&mut reply).ok()?;
-                reply.truncate(length);
-                Some(reply)
-            });
-            if let Some(reply) = reply {
-                drop(socket.send_to(&reply, from));
-            }
-        }
+/// Passes a question on as it came.
+fn ask(seen: &Seen, nsd: SocketAddr) -> Option<Vec<u8>> {
+    if !seen.tcp {
+        return client::udp_raw(nsd.ip(), nsd, &seen.octets, PATIENCE);
     }
-
-    fn serve_tcp(&self, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            if self.over.load(SeqCst) {
-                return;
-            }
-            let Ok(mut client) = stream else { continue };
-            // Resolvers keep no connection to it: one message after the other
-            // from one connection after the other is enough.
-            drop(client.set_read_timeout(Some(PATIENCE)));
-            while let Some(question) = read_framed(&mut client) {
-                let reply = self.reply(&question, true, |question| {
-                    let mut to_nsd = TcpStream::connect(self.nsd).ok()?;
-                    to_nsd.set_read_timeout(Some(PATIENCE)).ok()?;
-                    write_framed(&mut to_nsd, question)?;
-                    read_framed(&mut to_nsd)
-                });
-                if reply.and_then(|reply| write_framed(&mut client, &reply)).is_none() {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn reply(&self, question: &[u8], tcp: bool, ask: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let message = Message::from_slice(question).ok()?;
-        let asked = message.sole_question().ok()?;
-        let name = asked.qname().to_string().trim_end_matches('.').to_lowercase();
-        let mut text = format!("{} {}", if name.is_empty() { "." } else { &name }, asked.qtype());
-        let header = message.header();
-        let dnssec_ok = message.opt().is_some_and(|opt| opt.dnssec_ok());
-        for (set, word) in
-            [(header.cd(), " +cd"), (dnssec_ok, " +do"), (message.opt().is_none(), " +noedns"), (tcp, " +tcp")]
-        {
-            if set {
-                text.push_str(word);
-            }
-        }
-        self.seen.lock().expect("no thread panics with it").push(text);
-        let this = |change: &&Change| change.name == name && change.rtype.is_none_or(|rtype| rtype == asked.qtype());
-        let change = self.changes.iter().find(this).map_or(&[][..], |change| &change.how);
-        match change.first().map(String::as_str) {
-            Some("drop") => None,
-            Some("octets") => {
-                let rest = parse_octets(change[1..].iter().map(String::as_str)).expect("octets of a change");
-                Some([&question[..2], &rest].concat())
-            }
-            _ => {
-                let mut reply = ask(question)?;
-                reply[2] &= !0x04;
-                reply[3] |= 0x80;
-                change.iter().for_each(|word| alter(&mut reply, word, tcp));
-                Some(reply)
-            }
-        }
-    }
+    let mut stream = client::connect(nsd.ip(), nsd).ok()?;
+    stream.write_all(&framed(&seen.octets)).ok()?;
+    read_framed(&mut stream, Instant::now() + PATIENCE)
 }
 
 fn alter(reply: &mut Vec<u8>, word: &str, tcp: bool) {
@@ -164,19 +98,4 @@ fn alter(reply: &mut Vec<u8>, word: &str, tcp: bool) {
         }
         _ => panic!("'{word}' is no change of a reply"),
     }
-}
-
-/// A message with its length in front, as over TCP.
-pub(super) fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).ok()?;
-    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut message).ok()?;
-    Some(message)
-}
-
-/// The same, written.
-pub(super) fn write_framed(stream: &mut TcpStream, message: &[u8]) -> Option<()> {
-    let length = u16::try_from(message.len()).ok()?;
-    stream.write_all(&[&length.to_be_bytes(), message].concat()).ok()
 }
