@@ -17,7 +17,9 @@ fn spoiled() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         list
     };
     let mut newer = good.clone();
-    newer[8] = 2;
+    newer[8] = 3;
+    let mut older = good.clone();
+    older[8] = 1;
     let page = b"<!DOCTYPE html><title>Welcome to our hotspot</title>".repeat(20);
     vec![
         ("one bit in its head", flipped(72), "damaged"),
@@ -29,7 +31,8 @@ fn spoiled() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("cut in its middle", good[..good.len() / 2].to_vec(), "octets"),
         ("cut by one octet", good[..good.len() - 1].to_vec(), "octets"),
         ("too long", [&good[..], b"\n"].concat(), "octets"),
-        ("of a newer version", newer, "version 2"),
+        ("of a newer version", newer, "version 3"),
+        ("of an older version", older, "version 1"),
         ("a page of a captive portal", page, "not a list"),
         ("of an unknown category", list_made_at(1, 8, "wine", ["listed.example".into()]), "[category.wine]"),
     ]
