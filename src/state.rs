@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Now;
@@ -64,18 +64,16 @@ impl Service {
     }
 
     /// How reloads went.
-    pub fn reloads(&self) -> std::sync::MutexGuard<'_, Reloads> {
+    pub fn reloads(&self) -> MutexGuard<'_, Reloads> {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads configuration and lists anew. What cannot be used changes nothing.
     pub fn reload(&self) {
         let mut notes = Vec::new();
-        let result = self.try_reload(&mut notes);
-        let mut reloads = self.reloads();
         // What is tried again and again is said once.
-        match result {
-            Ok(()) => {
+        match self.try_reload(&mut notes) {
+            Ok(mut reloads) => {
                 reloads.done += 1;
                 for note in notes.iter().filter(|note| !reloads.notes.contains(note)) {
                     tracing::warn!("{note}");
@@ -84,6 +82,7 @@ impl Service {
                 tracing::info!(lists = %self.lists_in_words(), "reloaded");
             }
             Err(error) => {
+                let mut reloads = self.reloads();
                 reloads.refused += 1;
                 let problem = error.to_string();
                 if reloads.problem.as_ref() != Some(&problem) {
@@ -113,7 +112,8 @@ impl Service {
         Ok(())
     }
 
-    fn try_reload(&self, notes: &mut Vec<String>) -> Result<(), String> {
+    /// Hands out the report, locked: whoever sees what is in force now must not read how the reload before went.
+    fn try_reload(&self, notes: &mut Vec<String>) -> Result<MutexGuard<'_, Reloads>, String> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.pipeline.snapshot.load_full();
         let config = self.origin.config().map_err(|error| error.to_string())?;
@@ -128,6 +128,7 @@ impl Service {
         let followers = origin::followers(&config, &self.followers(), true)?;
         let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, true, notes)
             .map_err(|error| error.to_string())?;
+        let report = self.reloads();
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
@@ -137,7 +138,7 @@ impl Service {
             // Answers in memory were made by the old rules.
             self.pipeline.cache.clear();
         }
-        Ok(())
+        Ok(report)
     }
 
     pub(crate) fn lists_in_words(&self) -> String {

@@ -246,3 +246,70 @@ fn wait_out(error: &io::Error) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::filter::Filter;
+    use crate::server::bind_udp;
+    use crate::upstream::{Settings, Upstreams};
+
+    /// A question for `localhost`, which is answered without a list or an upstream.
+    fn question(id: u16) -> Vec<u8> {
+        [&id.to_be_bytes()[..], b"\x01\0\0\x01\0\0\0\0\0\0\x09localhost\0\0\x01\0\x01"].concat()
+    }
+
+    fn pipeline() -> Arc<Pipeline> {
+        let config = Config::builtin();
+        let filter = Filter::new(&config, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
+        let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
+        let snapshot = Snapshot::new(1, Arc::new(config), filter, false);
+        Arc::new(Pipeline::new(snapshot, Upstreams::new(&[], settings), 1))
+    }
+
+    #[test]
+    fn f35_a_stage_that_panics_costs_one_question_and_not_the_worker() {
+        const FAULTY: [u16; 3] = [3, 4, 40];
+        let (pipeline, pulse) = (pipeline(), Arc::new(Pulse::default()));
+        let socket = bind_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let worker = Worker::new(0, socket, address, pipeline.clone(), pulse.clone()).unwrap();
+        let stages = pipeline.clone();
+        let thread = std::thread::spawn(move || {
+            worker.runtime.block_on(worker.serve(|snapshot, shard, packet, length, source, now| {
+                if FAULTY.contains(&u16::from_be_bytes([packet[0], packet[1]])) {
+                    shard.received(source.transport);
+                    panic!("a fault in a stage");
+                }
+                stages.answer_now(snapshot, shard, packet, length, source, now)
+            }));
+        });
+
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Some of one batch, and later ones.
+        let mut answered = Vec::new();
+        for ids in [1..=20, 21..=40, 41..=60] {
+            let mut due = ids.clone().filter(|id| !FAULTY.contains(id)).count();
+            ids.for_each(|id| drop(client.send(&question(id)).unwrap()));
+            let mut answer = [0; 512];
+            while due > 0 {
+                let length = client.recv(&mut answer).expect("all others are answered");
+                assert!(length > 12 && answer[3] & 0x0f == 0);
+                answered.push(u16::from_be_bytes([answer[0], answer[1]]));
+                due -= 1;
+            }
+        }
+        answered.sort_unstable();
+        assert!(answered.iter().copied().eq((1..=60).filter(|id| !FAULTY.contains(id))));
+        pulse.stop();
+        thread.join().expect("the worker ends by itself");
+        assert_eq!(pipeline.journal.ended(Outcome::Fault), FAULTY.len() as u64);
+        let ended: u64 = Outcome::ALL.iter().map(|(outcome, _)| pipeline.journal.ended(*outcome)).sum();
+        assert_eq!((pipeline.journal.received(Transport::Udp), ended), (60, 60), "each has one outcome");
+    }
+}
