@@ -16,6 +16,7 @@ use signed_list::name::Name;
 
 use crate::config::Layer;
 use crate::filter::Verdict;
+use crate::lists::Manner;
 use crate::origin::{self, Origin};
 use crate::pipeline::Snapshot;
 use crate::policy;
@@ -113,7 +114,7 @@ fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
         let source = &follower.source;
         notes.push(format!("list {} is followed and not here yet ({})", source.name, source.state.display()));
     }
-    let snapshot = origin::snapshot(origin, config, 1, &[], &followers, false, &mut notes);
+    let snapshot = origin::snapshot(origin, config, 1, &[], &followers, Manner::Look, &mut notes);
     let snapshot = snapshot.map_err(|error| error.to_string())?;
     Ok((snapshot, notes))
 }

@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use signed_list::digest::Suffixes;
 use signed_list::list::{CheckError, Checked, Cover, List, ListError, Overlay};
@@ -216,17 +217,31 @@ pub enum ListsError {
 /// lists of each policy; `notes` gets a sentence for each list that had to be
 /// replaced by an earlier one, or that could not be copied.
 ///
-/// `keep` is for the resolver itself: copies are mapped, and a second program
-/// that writes them could cut one short under its feet.
-///
 /// # Errors
 /// The first list that cannot be used, has no good copy and is not in `old`.
-pub fn load(config: &Config, old: &[Arc<Loaded>], keep: bool, notes: &mut Vec<String>) -> Result<Lists, ListsError> {
-    let mut loader = Loader { config, old, may_keep: keep, notes };
+pub fn load(
+    config: &Config,
+    old: &[Arc<Loaded>],
+    manner: Manner,
+    notes: &mut Vec<String>,
+) -> Result<Lists, ListsError> {
+    let mut loader = Loader { config, old, manner, notes };
     let lists = config.lists.iter().map(|path| loader.list(path, true)).collect::<Result<_, _>>()?;
     let allow =
         config.policies.iter().map(|policy| policy.allow_lists.iter().map(|path| loader.list(path, false)).collect());
     Ok(Lists { lists, allow: allow.collect::<Result<_, _>>()? })
+}
+
+/// For whom lists are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// For a look at them. Nothing is written: copies are mapped by the resolver
+    /// that runs, and a second program could cut one short under its feet.
+    Look,
+    /// For a resolver that starts, and has nothing better to do.
+    Start,
+    /// For one that answers questions meanwhile: they come first.
+    Aside,
 }
 
 /// What [`load`] returns.
@@ -240,7 +255,7 @@ pub struct Lists {
 struct Loader<'a> {
     config: &'a Config,
     old: &'a [Arc<Loaded>],
-    may_keep: bool,
+    manner: Manner,
     notes: &'a mut Vec<String>,
 }
 
@@ -300,17 +315,17 @@ impl Loader<'_> {
             CheckError::Read(source) => read(source),
             CheckError::List(source) => ListsError::Format { path: path.into(), source },
         };
-        let Some(copy) = copy.filter(|_| self.may_keep) else {
-            let list = in_memory(path).map_err(wrong)?;
+        let Some(copy) = copy.filter(|_| self.manner != Manner::Look) else {
+            let list = self.in_memory(path).map_err(wrong)?;
             let categories = self.categories(path, list.categories(), blocks)?;
             return Ok((list, false, categories));
         };
         if before.is_some_and(|before| before.from_last_good) {
             // Likely to be spoiled still, and tried every few seconds: it is
             // not written each time before it is known to be good.
-            Checked::read(open(path).map_err(read)?, None).map_err(wrong)?;
+            Checked::read(self.open(path).map_err(read)?, None).map_err(wrong)?;
         }
-        let mut keeping = Keeping::new(open(path).map_err(read)?, copy);
+        let mut keeping = Keeping::new(self.open(path).map_err(read)?, copy);
         let checked = Checked::read(&mut keeping, None).map_err(wrong)?;
         // Nothing becomes the last good copy before all of it is known to be
         // good.
@@ -320,14 +335,35 @@ impl Loader<'_> {
             Ok(list) => return Ok((list, true, categories)),
             Err(error) => error,
         };
-        let list = in_memory(path).map_err(wrong)?;
+        let list = self.in_memory(path).map_err(wrong)?;
         let categories = self.categories(path, list.categories(), blocks)?;
         self.notes.push(format!(
-            "{} is in force, but could not be kept as last good copy: {}: {error}; check that the directory exists, has              room, and that this user may write to it",
+            "{} is in force, but could not be kept as last good copy: {}: {error}; check that the directory exists, has \
+             room, and that this user may write to it",
             path.display(),
             copy.display()
         ));
         Ok((list, false, categories))
+    }
+
+    /// Opens a file that somebody else may write to at any time.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() > MOST {
+            return Err(io::Error::other("the file is larger than 4 GiB"));
+        }
+        let file = file.take(MOST);
+        Ok(if self.manner == Manner::Aside { Box::new(Aside::new(file)) } else { Box::new(file) })
+    }
+
+    fn in_memory(&self, path: &Path) -> Result<List<Bytes>, CheckError> {
+        let mut bytes = Vec::with_capacity(path.metadata()?.len().min(MOST) as usize);
+        self.open(path)?.read_to_end(&mut bytes)?;
+        let checked = match self.manner {
+            Manner::Aside => Checked::read(Aside::new(&bytes[..]), None)?,
+            _ => Checked::read(&bytes[..], None)?,
+        };
+        Ok(checked.over(Bytes::Memory(bytes))?)
     }
 
     fn categories(&self, path: &Path, names: &[String], blocks: bool) -> Result<Vec<Categories>, ListsError> {
@@ -396,20 +432,30 @@ pub fn embedded(config: &Config, bytes: Vec<u8>) -> Arc<Loaded> {
     Arc::new(Loaded { list, path, stamp: None, from_last_good: false, followed: None, kept: false, name, categories })
 }
 
-/// Opens a file that somebody else may write to at any time.
-fn open(path: &Path) -> io::Result<io::Take<File>> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() > MOST {
-        return Err(io::Error::other("the file is larger than 4 GiB"));
-    }
-    Ok(file.take(MOST))
+/// A source that is read at half speed: whoever reads it piece by piece rests after each for as long as it worked on
+/// it. Where one processor does everything, questions that arrive meanwhile wait for a piece and not for the list; a
+/// low priority alone does not do that, since the scheduler lets it end its turn of some milliseconds.
+pub struct Aside<R> {
+    source: R,
+    since: Instant,
 }
 
-fn in_memory(path: &Path) -> Result<List<Bytes>, CheckError> {
-    let mut file = open(path)?;
-    let mut bytes = Vec::with_capacity(file.get_ref().metadata()?.len() as usize);
-    file.read_to_end(&mut bytes)?;
-    Ok(List::open(Bytes::Memory(bytes), None)?)
+impl<R: Read> Aside<R> {
+    /// Longest rest: on a machine that is busy all the time, work seems to take long.
+    const REST: Duration = Duration::from_millis(2);
+
+    /// Reads `source`.
+    pub fn new(source: R) -> Self {
+        Aside { source, since: Instant::now() }
+    }
+}
+
+impl<R: Read> Read for Aside<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        std::thread::sleep(self.since.elapsed().min(Self::REST));
+        self.since = Instant::now();
+        self.source.read(buffer)
+    }
 }
 
 /// Name of the copy: the file's own name and a digest of its whole path, since

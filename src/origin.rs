@@ -10,7 +10,7 @@ use signed_list::name::Name;
 
 use crate::config::{Config, ConfigError, Source};
 use crate::filter::Filter;
-use crate::lists::{self, ListsError, Loaded, Stamp};
+use crate::lists::{self, ListsError, Loaded, Manner, Stamp};
 use crate::pipeline::Snapshot;
 use crate::releases::Follower;
 
@@ -36,7 +36,7 @@ impl Origin {
     }
 }
 
-/// Loads everything that a snapshot needs; `keep` is that of [`lists::load`].
+/// Loads everything that a snapshot needs.
 ///
 /// # Errors
 /// The first list that cannot be used.
@@ -46,10 +46,10 @@ pub fn snapshot(
     generation: u32,
     old: &[Arc<Loaded>],
     followers: &[Arc<Follower>],
-    keep: bool,
+    manner: Manner,
     notes: &mut Vec<String>,
 ) -> Result<Snapshot, ListsError> {
-    let mut loaded = lists::load(&config, old, keep, notes)?;
+    let mut loaded = lists::load(&config, old, manner, notes)?;
     if matches!(origin, Origin::BuiltIn) {
         loaded.lists.push(lists::embedded(&config, sample_list()));
     }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::lists::ListsError;
+use crate::lists::{ListsError, Manner};
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
@@ -98,7 +98,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let stamps = origin::stamps(&origin, &config);
     let mut notes = Vec::new();
     let followers = origin::followers(&config, &[], true).map_err(StartError::Follow)?;
-    let first = origin::snapshot(&origin, config, 1, &[], &followers, true, &mut notes)?;
+    let first = origin::snapshot(&origin, config, 1, &[], &followers, Manner::Start, &mut notes)?;
     let config = first.config.clone();
 
     let sockets = bind(&config, per_address, &mut notes)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::Now;
 use crate::config::Config;
+use crate::lists::Manner;
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
@@ -126,7 +127,7 @@ impl Service {
         }
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
-        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, true, notes)
+        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, Manner::Aside, notes)
             .map_err(|error| error.to_string())?;
         let report = self.reloads();
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;

@@ -70,7 +70,7 @@ finish() {
 # build: the programs, unless the caller has said --no-build
 build() {
     note "building"
-    (cd "$root" && cargo build --quiet --release --workspace --bins --example load --example echo) ||
+    (cd "$root" && cargo build --quiet --release --workspace --bins --examples) ||
         die "the build failed; --no-build measures what is in $bin"
 }
 
