@@ -128,7 +128,10 @@ impl Identity {
     }
 
     /// Finds the own envelope in a shard: the armoured text, still closed.
-    pub(super) fn find(&self, shard: &[u8], epoch: u64) -> Result<String, SealedError> {
+    ///
+    /// # Errors
+    /// What is wrong with the shard, or that this resolver is not enrolled.
+    pub fn find(&self, shard: &[u8], epoch: u64) -> Result<String, SealedError> {
         let what = || format!("the envelopes of epoch {epoch}");
         let shard: Shard = serde_json::from_slice(shard)
             .map_err(|error| SealedError::Closed { what: what(), why: error.to_string() })?;
@@ -140,7 +143,10 @@ impl Identity {
     }
 
     /// Opens the own envelope.
-    pub(super) fn open(&self, envelope: &str) -> Result<Epoch, SealedError> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(&self, envelope: &str) -> Result<Epoch, SealedError> {
         let closed = |why: String| SealedError::Closed { what: "the envelope of this resolver".into(), why };
         let text = age::decrypt(&self.age, envelope.as_bytes()).map_err(|error| closed(error.to_string()))?;
         let envelope: Envelope = serde_json::from_slice(&text).map_err(|error| closed(error.to_string()))?;
@@ -157,7 +163,7 @@ impl Identity {
 }
 
 /// The secrets of an epoch.
-pub(super) struct Epoch {
+pub struct Epoch {
     pub(super) number: u64,
     pub(super) digest_key: DigestKey,
     payload: x25519::Identity,
@@ -167,7 +173,10 @@ pub(super) struct Epoch {
 
 impl Epoch {
     /// Opens a payload of at most `most` octets.
-    pub(super) fn payload(&self, sealed: &[u8], what: &str, most: u64) -> Result<Vec<u8>, SealedError> {
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn payload(&self, sealed: &[u8], what: &str, most: u64) -> Result<Vec<u8>, SealedError> {
         let closed = |why: String| SealedError::Closed { what: what.into(), why };
         // The clear text of an age file is shorter than the file.
         if sealed.len() as u64 > most.saturating_add(most / 64) + 4096 {
