@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What compare, curve and swap share: building, a directory and ports of their own, an upstream, subjects, and the
+# What compare, curve, swap, flood and follow share: building, a directory and ports of their own, an upstream, subjects, and the
 # kernel's figures about them. The sourcing script sets `set -euo pipefail`.
 
 export LC_ALL=C
@@ -70,7 +70,8 @@ finish() {
 # build: the programs, unless the caller has said --no-build
 build() {
     note "building"
-    (cd "$root" && cargo build --quiet --release --workspace --bins --example load --example echo) ||
+    (cd "$root" && cargo build --quiet --release --workspace --bins --example load --example echo \
+        --example followers) ||
         die "the build failed; --no-build measures what is in $bin"
 }
 
