@@ -149,7 +149,9 @@ impl Identity {
     pub fn open(&self, envelope: &str) -> Result<Epoch, SealedError> {
         let closed = |why: String| SealedError::Closed { what: "the envelope of this resolver".into(), why };
         let text = age::decrypt(&self.age, envelope.as_bytes()).map_err(|error| closed(error.to_string()))?;
-        let envelope: Envelope = serde_json::from_slice(&text).map_err(|error| closed(error.to_string()))?;
+        // The place, not the message: that repeats what stands there, and there are keys.
+        let envelope: Envelope = serde_json::from_slice(&text)
+            .map_err(|error| closed(format!("what is in it is no envelope (octet {})", error.column())))?;
         if envelope.spec != SPEC {
             return Err(closed(format!("it has version {}, this program reads {SPEC}: update it", envelope.spec)));
         }
@@ -249,6 +251,13 @@ mod tests {
         assert_eq!(epoch.payload(&sealed, "it", 6).unwrap(), b"a list");
         assert!(epoch.payload(&vec![0; 1 << 20], "it", 6).is_err());
 
+        let wrong = String::from_utf8(text).unwrap().replace("\"epoch\"", "\"digest_key\"");
+        let misplaced = wrong.replace("\"spec\":1", &format!("\"spec\":\"{}\"", key.to_string().expose_secret()));
+        for text in [wrong, misplaced] {
+            let closed = age::encrypt_and_armor(&mine.age.to_public(), text.as_bytes()).unwrap();
+            let said = mine.open(&closed).err().unwrap().to_string();
+            assert!(said.contains("no envelope") && !said.contains("SECRET"), "{said}");
+        }
         assert!(mine.find(&shard, 5).err().unwrap().to_string().contains("another epoch"));
         assert!(mine.find(b"<html>", 4).is_err());
         let stranger = other.find(&shard, 4).err().unwrap().to_string();
