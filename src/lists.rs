@@ -129,8 +129,9 @@ pub struct Followed {
 }
 
 impl Followed {
+    /// Which categories cover a name now. `suffixes` must have been made with the key of the list.
     #[inline]
-    fn lookup(&self, suffixes: &Suffixes) -> Cover {
+    pub fn lookup(&self, suffixes: &Suffixes) -> Cover {
         let mut cover = match &self.change {
             None => self.list.lookup(suffixes),
             Some(change) => change.lookup(&self.list, suffixes),

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use prometheus::Histogram;
 
 pub use follow::Follower;
-pub use sealed::{Identity, SealedError};
+pub use sealed::{Epoch, Identity, SealedError};
 
 /// Seconds without a look at a current repository after which it is told: a day.
 pub const OLD: u64 = 24 * 3600;

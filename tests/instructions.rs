@@ -44,15 +44,13 @@ fn answers_keep_to_their_instruction_budget() {
     assert!(over.is_empty(), "over budget; `tests/bench/instructions KIND` shows where they go: {over:#?}");
 }
 
-/// The example as users' release builds are made; quick when it is there. The whole workspace, as in `tests/run`: for
-/// fewer packages cargo would choose fewer features and build nearly everything once more.
+/// The example as users' release builds are made; quick when it is there.
 fn build() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--release", "--locked", "--workspace", "--bins", "--examples"]);
     // Where the tests put things, if that was said on the command line.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder in the target directory");
-    cargo.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
-    assert!(cargo.status().expect("cargo starts").success(), "the example 'budget' cannot be built for release");
+    let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/build"));
+    build.args(["--quiet", "--target-dir"]).arg(target);
+    assert!(build.status().expect("tests/build starts").success(), "the example 'budget' cannot be built for release");
     target.join("release/examples/budget")
 }
 

@@ -190,6 +190,11 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Full)
             .pragma("trusted_schema", "OFF")
             .pragma("cell_size_check", "ON")
+            // Rows come from a thread of their own, through a channel. With few places in it, both threads wake each
+            // other for every few rows, and that is most of the time in which a large ledger is read.
+            .row_buffer_size(4096)
+            // Cases are looked up in the order of their ids: 64 MiB, in KiB and negative as SQLite wants it.
+            .pragma("cache_size", "-65536")
             .busy_timeout(patience);
         let pool =
             SqlitePoolOptions::new().max_connections(4).acquire_timeout(2 * patience).connect_with(options).await;

@@ -270,7 +270,7 @@ impl Follower {
             (None, _) => None,
         };
         let follows = |old: &&Current| old.held.manifest.epoch == manifest.epoch;
-        let steps = old.filter(follows).and_then(|old| steps(old.held.manifest.serial, &manifest));
+        let steps = old.filter(follows).and_then(|old| manifest.steps_from(old.held.manifest.serial));
         let current = match (old, steps) {
             (Some(old), Some(steps)) => {
                 match self.changes(repository, fetcher, &manifest, old, &steps, epoch.as_deref()).await {
@@ -557,13 +557,6 @@ impl Follower {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The releases on the way from `held` to the one of the manifest, if all changes are there.
-fn steps(held: u64, manifest: &Manifest) -> Option<Vec<(u64, u64)>> {
-    let at = manifest.deltas.iter().position(|from| *from == held)?;
-    let serials: Vec<u64> = manifest.deltas[at..].iter().copied().chain([manifest.serial]).collect();
-    serials.is_sorted_by(|a, b| a < b).then(|| serials.windows(2).map(|pair| (pair[0], pair[1])).collect())
 }
 
 fn overlay(list: &List<Bytes>, delta: Delta, manifest: &Manifest) -> Result<Overlay, Trouble> {

@@ -128,7 +128,10 @@ impl Identity {
     }
 
     /// Finds the own envelope in a shard: the armoured text, still closed.
-    pub(super) fn find(&self, shard: &[u8], epoch: u64) -> Result<String, SealedError> {
+    ///
+    /// # Errors
+    /// What is wrong with the shard, or that this resolver is not enrolled.
+    pub fn find(&self, shard: &[u8], epoch: u64) -> Result<String, SealedError> {
         let what = || format!("the envelopes of epoch {epoch}");
         let shard: Shard = serde_json::from_slice(shard)
             .map_err(|error| SealedError::Closed { what: what(), why: error.to_string() })?;
@@ -140,10 +143,15 @@ impl Identity {
     }
 
     /// Opens the own envelope.
-    pub(super) fn open(&self, envelope: &str) -> Result<Epoch, SealedError> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(&self, envelope: &str) -> Result<Epoch, SealedError> {
         let closed = |why: String| SealedError::Closed { what: "the envelope of this resolver".into(), why };
         let text = age::decrypt(&self.age, envelope.as_bytes()).map_err(|error| closed(error.to_string()))?;
-        let envelope: Envelope = serde_json::from_slice(&text).map_err(|error| closed(error.to_string()))?;
+        // The place, not the message: that repeats what stands there, and there are keys.
+        let envelope: Envelope = serde_json::from_slice(&text)
+            .map_err(|error| closed(format!("what is in it is no envelope (octet {})", error.column())))?;
         if envelope.spec != SPEC {
             return Err(closed(format!("it has version {}, this program reads {SPEC}: update it", envelope.spec)));
         }
@@ -157,7 +165,7 @@ impl Identity {
 }
 
 /// The secrets of an epoch.
-pub(super) struct Epoch {
+pub struct Epoch {
     pub(super) number: u64,
     pub(super) digest_key: DigestKey,
     payload: x25519::Identity,
@@ -167,7 +175,10 @@ pub(super) struct Epoch {
 
 impl Epoch {
     /// Opens a payload of at most `most` octets.
-    pub(super) fn payload(&self, sealed: &[u8], what: &str, most: u64) -> Result<Vec<u8>, SealedError> {
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn payload(&self, sealed: &[u8], what: &str, most: u64) -> Result<Vec<u8>, SealedError> {
         let closed = |why: String| SealedError::Closed { what: what.into(), why };
         // The clear text of an age file is shorter than the file.
         if sealed.len() as u64 > most.saturating_add(most / 64) + 4096 {
@@ -240,6 +251,13 @@ mod tests {
         assert_eq!(epoch.payload(&sealed, "it", 6).unwrap(), b"a list");
         assert!(epoch.payload(&vec![0; 1 << 20], "it", 6).is_err());
 
+        let wrong = String::from_utf8(text).unwrap().replace("\"epoch\"", "\"digest_key\"");
+        let misplaced = wrong.replace("\"spec\":1", &format!("\"spec\":\"{}\"", key.to_string().expose_secret()));
+        for text in [wrong, misplaced] {
+            let closed = age::encrypt_and_armor(&mine.age.to_public(), text.as_bytes()).unwrap();
+            let said = mine.open(&closed).err().unwrap().to_string();
+            assert!(said.contains("no envelope") && !said.contains("SECRET"), "{said}");
+        }
         assert!(mine.find(&shard, 5).err().unwrap().to_string().contains("another epoch"));
         assert!(mine.find(b"<html>", 4).is_err());
         let stranger = other.find(&shard, 4).err().unwrap().to_string();

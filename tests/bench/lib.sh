@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What compare, curve and swap share: building, a directory and ports of their own, an upstream, subjects, and the
-# kernel's figures about them. The sourcing script sets `set -euo pipefail`.
+# What compare, curve, swap, flood and follow share: building, a directory and ports of their own, an upstream,
+# subjects, and the kernel's figures about them. The sourcing script sets `set -euo pipefail`.
 
 export LC_ALL=C
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -70,7 +70,7 @@ finish() {
 # build: the programs, unless the caller has said --no-build
 build() {
     note "building"
-    (cd "$root" && cargo build --quiet --release --workspace --bins --examples) ||
+    "$root/tests/build" --quiet ||
         die "the build failed; --no-build measures what is in $bin"
 }
 

@@ -24,15 +24,22 @@ use signed_list::list::{List, ListMeta, Scope};
 
 use crate::world::{self, Kinds, World};
 
+pub mod delta;
+pub mod record;
+pub mod release;
+
 /// A way in: its name, as its folder of the corpus is called, and its function.
 pub type Way = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Way; 5] = [
+pub const ALL: [Way; 8] = [
     ("packet", packet),
     ("upstream", upstream),
     ("list_file", list_file),
+    ("delta", delta::delta),
+    ("release", release::release),
     ("list_text", list_text),
+    ("record", record::record),
     ("config", config),
 ];
 

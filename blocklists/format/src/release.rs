@@ -110,6 +110,15 @@ pub struct Manifest {
     pub decided: Vec<u64>,
 }
 
+impl Manifest {
+    /// The changes on the way from a release to this one, each from a serial to the next, if all of them are there.
+    pub fn steps_from(&self, held: u64) -> Option<Vec<(u64, u64)>> {
+        let at = self.deltas.iter().position(|from| *from == held)?;
+        let serials: Vec<u64> = self.deltas[at..].iter().copied().chain([self.serial]).collect();
+        serials.is_sorted_by(|a, b| a < b).then(|| serials.windows(2).map(|pair| (pair[0], pair[1])).collect())
+    }
+}
+
 /// The secrets of one epoch for one resolver. Only ever written encrypted.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +244,16 @@ mod tests {
         let text = serde_json::to_string(&manifest()).unwrap();
         assert!(text.contains(&"ab".repeat(32)));
         assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest());
+    }
+
+    #[test]
+    fn changes_lead_from_one_release_to_the_next() {
+        let steps = |held| manifest().steps_from(held);
+        assert_eq!(steps(5), Some(vec![(5, 6), (6, 7)]));
+        assert_eq!((steps(6), steps(4), steps(7)), (Some(vec![(6, 7)]), None, None));
+        for deltas in [vec![5, 4], vec![5, 5], vec![5, 7], vec![5, 8]] {
+            assert_eq!(Manifest { deltas, ..manifest() }.steps_from(5), None, "no way leads backwards or in a circle");
+        }
     }
 
     #[test]

@@ -232,6 +232,10 @@ impl<B: AsRef<[u8]>> List<B> {
         }
         let header = delta.header();
         let count = header.entries as usize;
+        // Before room is made for as many as the delta speaks of.
+        if (count + delta.gone.len()) as u64 != self.len() as u64 + delta.come.len() as u64 {
+            return Err(DeltaError::Outcome);
+        }
         let mut entries = Vec::with_capacity(count);
         let (mut gone, mut come) = (delta.gone.iter().copied().peekable(), delta.come.iter().copied().peekable());
         for entry in self.entries() {
@@ -243,7 +247,7 @@ impl<B: AsRef<[u8]>> List<B> {
             }
         }
         entries.extend(come);
-        if gone.next().is_some() || entries.len() != count {
+        if gone.next().is_some() {
             return Err(DeltaError::Outcome);
         }
         let file = build::file(header, self.categories(), &entries).map_err(|_| DeltaError::Outcome)?;

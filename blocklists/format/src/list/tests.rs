@@ -545,8 +545,23 @@ mod deltas {
 
         assert_eq!(Delta::read(&bytes[..bytes.len() - 1]).unwrap_err(), DeltaError::Damaged);
         assert_eq!(Delta::read(&[]).unwrap_err(), DeltaError::Damaged);
-        let mut newer = bytes;
+        let mut newer = bytes.clone();
         newer[8] = 2;
         assert_eq!(Delta::read(&newer).unwrap_err(), DeltaError::Newer(2));
+    }
+
+    #[test]
+    fn a_delta_that_speaks_of_too_many_entries_gets_no_room_for_them() {
+        let (old, new) = (list(1, &vec![(1, 0, Scope::Subtree)]), list(2, &vec![(2, 0, Scope::Subtree)]));
+        let mut bytes = Delta::between(&old, &new).unwrap();
+        let end = bytes.len() - 32;
+        // In the header of the list that comes out: entries, and how long their section is.
+        bytes[48 + 88..48 + 96].copy_from_slice(&u64::from(u32::MAX).to_le_bytes());
+        bytes[48 + 216..48 + 224].copy_from_slice(&(u64::from(u32::MAX) * 8).to_le_bytes());
+        let sum = blake3::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(sum.as_bytes());
+        let delta = Delta::read(&bytes).unwrap();
+        assert_eq!(old.merge(&delta).unwrap_err(), DeltaError::Outcome);
+        Overlay::new(&old, delta).unwrap();
     }
 }
