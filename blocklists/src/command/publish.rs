@@ -210,12 +210,19 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
     let mut looked: Vec<Looked> = Vec::new();
     let mut uncopied = true;
     let mut failures = 0u32;
+    let mut told: Vec<String> = Vec::new();
     loop {
         let until = now();
         let mut report = Report { feeds: mem::take(&mut looked), ..Report::default() };
         let done = cycle(arguments, &wish, &mut report, &mut uncopied).await;
         if report.timestamp.is_some() || report.copied.iter().any(|copied| copied.files > 0) {
             line(place, &report)?;
+        }
+        // What stays wrong is told once.
+        let problems: Vec<String> = report.classes.iter().filter_map(|outcome| outcome.problem.clone()).collect();
+        if problems != told {
+            problems.iter().for_each(|problem| press::note(&format!("friendly-blocklist: {problem}")));
+            told = problems;
         }
         let pause = match done {
             Ok(()) => {

@@ -94,7 +94,7 @@ pub enum Astray {
         "{0} is in a private network; if the feed's own server is meant to be there, say private = true in feeds.toml"
     )]
     Private(String),
-    #[error("the server sends on to {0}, from https to something else; that is not followed")]
+    #[error("the server sends on to {0}; that is followed from https to https only")]
     Unsafe(String),
     #[error("the server sends on more than {REDIRECTS} times; name the last address in feeds.toml")]
     TooMany,
@@ -208,7 +208,9 @@ fn follow(previous: &[Url], to: &Url, private: bool) -> Result<(), Astray> {
         return Err(Astray::TooMany);
     }
     // An address inside is one's own, and there http is common.
-    if !private && (to.scheme() != "https" || previous.iter().any(|url| url.scheme() != "https")) {
+    if !["http", "https"].contains(&to.scheme())
+        || !private && (to.scheme() != "https" || previous.iter().any(|url| url.scheme() != "https"))
+    {
         return Err(Astray::Unsafe(shown(to)));
     }
     look(to, private)

@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::Serialize;
 use signed_list::release::Class;
 
-use super::fetch::{Got, Patience, fetch};
+use super::fetch::{Got, Patience, Validators, fetch};
 use super::names::{Collector, Names};
 use super::settings::Feed;
 use super::shelf::{Content, FeedLock, Problem, Shelf, ShelfError, State};
@@ -198,6 +198,8 @@ impl Desk<'_> {
         };
         let source = feed.source();
         let known = last.filter(|content| !self.force && content.source == source).map(|content| &content.validators);
+        // Without a question, "not modified" is no answer.
+        let known = known.filter(|known| **known != Validators::default());
         let got = fetch(&feed.place, known, feed.max_octets, self.patience).await;
         let (octets, validators) = match got.map_err(|error| error.to_string())? {
             Got::Unchanged => return Ok(None),

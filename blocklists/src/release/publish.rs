@@ -157,7 +157,9 @@ impl Publisher<'_> {
         }
         self.settle(report).await?;
         self.renew(wish.renew, report)?;
-        self.tidy_feeds()?;
+        if let Err(error) = self.tidy_feeds() {
+            report.warnings.push(error.to_string());
+        }
         self.tidy(report)
     }
 
