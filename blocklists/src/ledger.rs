@@ -31,6 +31,7 @@ mod store;
 pub mod verify;
 pub mod words;
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -323,6 +324,20 @@ impl Ledger {
             })
         };
         Ok(found.into_iter().filter_map(entry).collect())
+    }
+
+    /// Names that people took off the list of a class up to a time, other than those that were gone at their source: no
+    /// public list brings them back. A name that was listed again since is not among them.
+    pub async fn taken_off_at(&self, class: Class, t: UnixSeconds) -> Result<Vec<Name>, LedgerError> {
+        let mut db = self.read().await?;
+        let cases = store::taken_off(&mut db, class, end_of(t)).await.map_err(|error| self.told(error))?;
+        if cases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed = store::in_force(&mut db, class, end_of(t)).await.map_err(|error| self.told(error))?;
+        let listed: HashSet<Name> = listed.into_iter().map(|(case, _)| case.facts.name).collect();
+        let names = cases.into_iter().map(|case| case.facts.name);
+        Ok(names.filter(|name| !listed.contains(name)).collect())
     }
 
     /// When people changed the list of a class: moments after `after` and up to `until`, ascending. What expired by

@@ -7,20 +7,23 @@
 //!    something that DNS cannot block, with the reason;
 //! 3. [`guard`] refuses names that must not be blocked whatever a list says: public suffixes, special-use names, and
 //!    the names of `protected.txt`;
-//! 4. [`compile`] drops what is listed twice or lies below a listed name, and builds the file;
-//! 5. [`output`] puts the file in place, whole or not at all;
-//! 6. [`report`] counts along the way, and says what was left out, where it stood and why.
+//! 4. [`reading`] takes a list through these three to its end, and judges whether it was one;
+//! 5. [`compile`] drops what is listed twice or lies below a listed name, and builds the file;
+//! 6. [`output`] puts the file in place, whole or not at all;
+//! 7. [`report`] counts along the way, and says what was left out, where it stood and why.
 //!
 //! [`command`] holds the verbs of the program and calls the rest in this order. `intake`, `guard` and `compile` are
 //! pure: text and names go in, and no file, clock or network is touched.
 
 pub mod command;
 pub mod compile;
+pub mod feed;
 pub mod guard;
 pub mod intake;
 pub mod ledger;
 pub mod output;
 pub mod person;
+pub mod reading;
 pub mod release;
 pub mod report;
 pub mod source;

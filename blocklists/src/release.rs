@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`scheme`] | which classes, categories and test names a country has |
 //! | [`canary`] | test names, a pure function of a secret |
-//! | [`select`] | ledger entries to a list file: guard, categories, canaries; pure |
+//! | [`supply`] | what feeds bring, pinned by its hash |
+//! | [`select`] | ledger entries and names of feeds to a list file: guard, categories, canaries; pure |
 //! | [`index`] | which entries a release holds, and what two of them differ in; pure |
 //! | [`hold`] | releases that change too much at once wait for two people; pure |
 //! | [`draft`] | whether there is a reason for a release, and what it will be like; pure |
@@ -50,5 +51,6 @@ pub mod serve;
 pub mod settings;
 pub mod stage;
 pub mod store;
+pub mod supply;
 pub mod verify;
 pub mod work;

@@ -109,11 +109,16 @@ impl Source {
 
     /// Reads from anything; `size` is how many octets will come, if that is known.
     pub fn new(name: String, size: Option<u64>, raw: Box<dyn Read>) -> Result<Source, SourceError> {
+        Source::bounded(name, size, raw, MAX_UNPACKED)
+    }
+
+    /// The same with a bound of one's own on what it unpacks to.
+    pub fn bounded(name: String, size: Option<u64>, raw: Box<dyn Read>, most: u64) -> Result<Source, SourceError> {
         let taken = Rc::new(Cell::new(0));
         let counted = Counted { inner: raw, taken: taken.clone() };
         let failed = |error| SourceError::Read { name: name.clone(), line: 0, error };
 
-        let mut unpacked = unpack(counted).map_err(failed)?;
+        let mut unpacked = unpack(counted, most).map_err(failed)?;
         let head: Rc<[u8]> = first_octets(&mut unpacked, HEAD).map_err(failed)?.into();
         let whole = Cursor::new(head.clone()).chain(unpacked);
         let reader = BufReader::with_capacity(1 << 20, whole);
@@ -196,7 +201,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// Puts the unpacker that the first octets ask for, and the bounds, on top of a raw input.
-fn unpack(mut raw: Counted<Box<dyn Read>>) -> io::Result<Box<dyn Read>> {
+fn unpack(mut raw: Counted<Box<dyn Read>>, most: u64) -> io::Result<Box<dyn Read>> {
     let taken = raw.taken.clone();
     let magic = first_octets(&mut raw, 4)?;
     let (gzip, zstd) = (magic.starts_with(&GZIP), magic.starts_with(&ZSTD));
@@ -208,7 +213,7 @@ fn unpack(mut raw: Counted<Box<dyn Read>>) -> io::Result<Box<dyn Read>> {
     } else {
         Box::new(raw)
     };
-    Ok(Box::new(Bounded { inner, given: 0, packed: (gzip || zstd).then_some(taken) }))
+    Ok(Box::new(Bounded { inner, most, given: 0, packed: (gzip || zstd).then_some(taken) }))
 }
 
 /// Reads `count` octets, or as many as there are: a pipe gives what it has.
@@ -221,6 +226,7 @@ fn first_octets(reader: &mut impl Read, count: u64) -> io::Result<Vec<u8>> {
 /// Stops an input that is too large or unpacks to far more than a list would.
 struct Bounded {
     inner: Box<dyn Read>,
+    most: u64,
     given: u64,
     /// Octets taken from the packed file; `None` when it is not packed.
     packed: Option<Rc<Cell<u64>>>,
@@ -230,8 +236,8 @@ impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.given += read as u64;
-        if self.given > MAX_UNPACKED {
-            return Err(io::Error::other(format!("it holds more than {} GiB, which no list does", MAX_UNPACKED >> 30)));
+        if self.given > self.most {
+            return Err(io::Error::other(format!("it holds more than {} MiB, which is the limit", self.most >> 20)));
         }
         if let Some(taken) = &self.packed
             && self.given > RATIO_COUNTS_FROM

@@ -13,7 +13,7 @@ refused-no-header = Rreshti i parë duhet të emërtojë kolonat, si case_ref, s
 ## Pse refuzohet një regjistrim: regjistrimi
 
 refused-not-utf-8 = Teksti nuk është në UTF-8; ruajeni në atë kodim.
-refused-too-long = Regjistrimi është më i gjatë se 16 KiB; një regjistrim nuk mban përshkrime dhe as pamje.
+refused-too-long = Regjistrimi është më i gjatë se 16 KiB; një regjistrim nuk mban as përshkrime, as pamje.
 refused-not-an-object = Ky nuk është një regjistrim me fusha.
 refused-columns = Rreshti ka { $found } qeliza, por kolonat janë { $expected }; vendosni në thonjëza qelizën që përmban ndarësin.
 refused-quotes = Një thonjëz hapet dhe nuk mbyllet, ose mbyllet në mes të një qelize.
@@ -32,8 +32,8 @@ refused-decided = vendoset në regjistër dhe nuk caktohet nga një regjistrim; 
 refused-text = duhet të jetë tekst në thonjëza.
 refused-yes-or-no = duhet të jetë true ose false.
 refused-case-ref = ka 1 deri në 64 shkronja, shifra, - _ dhe /, pa pika: nuk duhet të përmbajë një emër.
-refused-word = ka 1 deri në 32 shkronja të vogla, shifra dhe vija.
-refused-reference = ka 3 deri në 160 shenja, pa URL dhe pa adresa e-maili.
+refused-word = ka 1 deri në 32 shkronja të vogla, shifra dhe viza.
+refused-reference = ka 3 deri në 160 karaktere, pa URL dhe pa adresa e-maili.
 refused-class = është legal, operator ose venue.
 refused-scope = është exact (vetëm emri) ose subtree (emri dhe gjithçka nën të).
 refused-country = ka dy shkronja të mëdha, si AL (ISO 3166).
@@ -52,10 +52,10 @@ refused-url = nuk është URL me emër serveri, si https://name.example/page.
 
 ## Pse një rast kthehet vetëm për njoftim dhe heqje
 
-takedown-not-dedicated = Askush nuk ka vërtetuar se i gjithë domeni i kushtohet kësaj. Bllokimi do të hiqte edhe gjithçka tjetër në të. Kërkojini pritësit ta heqë faqen; nëse i gjithë domeni nuk shërben për asgjë tjetër, dërgojeni rastin përsëri me dedicated_attestation.
-takedown-address = Faqja arrihet me adresë dhe jo me emër, prandaj DNS nuk mund ta bllokojë. Kërkojini pritësit të adresës ta heqë.
-takedown-category = Kategoria '{ $category }' është në fushën e linjës së raportimit, por nuk është arsye për të bllokuar një emër për të gjithë. Kërkojini pritësit ta heqë.
-takedown-public-suffix = Nën këtë emër kanë emrat e tyre shumë njerëz që nuk kanë lidhje me njëri-tjetrin. Bllokimi do t'i bllokonte të gjithë. Drejtojuni pritësit ose regjistruesit të faqes së vetme.
+takedown-not-dedicated = Askush nuk ka vërtetuar se i gjithë domeni i kushtohet kësaj. Bllokimi do të hiqte edhe gjithçka tjetër në të. Kërkojini ofruesit të hostimit ta heqë faqen; nëse i gjithë domeni nuk shërben për asgjë tjetër, dërgojeni rastin përsëri me dedicated_attestation.
+takedown-address = Faqja arrihet me adresë dhe jo me emër, prandaj DNS nuk mund ta bllokojë. Kërkojini ofruesit të hostimit të asaj adrese ta heqë.
+takedown-category = Kategoria '{ $category }' është në fushën e linjës së raportimit, por nuk është arsye për të bllokuar një emër për të gjithë. Kërkojini ofruesit të hostimit ta heqë.
+takedown-public-suffix = Nën këtë emër kanë emrat e tyre shumë njerëz që nuk kanë lidhje me njëri-tjetrin. Bllokimi do t'i bllokonte të gjithë. Drejtojuni ofruesit të hostimit ose regjistruesit të asaj faqeje.
 takedown-shared-host = Emri i përket { $suffix }, ku një kompani u jep emra klientëve të saj. Kompania mund ta heqë menjëherë; kërkojani asaj.
 takedown-special-use = Ky emër ka kuptim për kompjuterët dhe rrjetet dhe nuk është faqe; nuk mund të bllokohet.
 takedown-protected = { $name } është i mbrojtur ({ $group }); bllokimi do të dëmtonte shumë më tepër njerëz sesa do të ndihmonte. Kërkojini operatorit të tij ta heqë faqen.

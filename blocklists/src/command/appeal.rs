@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 (Event::AppealUpheld { case, reason: reason(given.as_ref())? }, format!("Go on blocking {what}?"))
             }
             Step::Delist { reason: given, .. } => {
-                (Event::AppealDelisted { case, reason: reason(given.as_ref())? }, format!("Do not block {what}?"))
+                (Event::AppealDelisted { case, reason: reason(given.as_ref())? }, format!("Stop blocking {what}?"))
             }
         };
         signer.confirm(&question)?;

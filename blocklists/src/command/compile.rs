@@ -14,13 +14,11 @@ use thiserror::Error;
 
 use crate::compile::{Compiled, Compiler};
 use crate::guard::Guard;
-use crate::intake::{self, Format, Found, NotAList, Parser, Reason, entry_name};
+use crate::intake::Format;
 use crate::output::{NewFile, OutputError};
-use crate::report::{self, Input, Report, Summary, grouped};
-use crate::source::{LineFault, Source, SourceError};
-
-/// Below this many, skipped lines are nothing to stop for unless the user says so.
-const ALWAYS_ALLOWED: u64 = 100;
+use crate::reading::{Limit, Reading, Unfit};
+use crate::report::{self, Report, Summary, grouped};
+use crate::source::{Source, SourceError};
 
 /// Compile public block lists into one list file of one category
 ///
@@ -103,13 +101,6 @@ impl ValueEnum for Format {
     }
 }
 
-/// A bound on what may be left out of one input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Limit {
-    Count(u64),
-    Percent(f64),
-}
-
 /// The same rule as for category names in the resolver's configuration.
 fn category(text: &str) -> Result<String, String> {
     let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
@@ -140,28 +131,12 @@ fn name(text: &str) -> Result<Name, String> {
 pub enum CompileError {
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error("{unfit}{advice}. Nothing was written.", unfit = .0, advice = advice(.0))]
+    Unfit(Unfit),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("{0}: the output is also an input; name another output")]
     OutputIsInput(String),
-    #[error("{0} {1}. Nothing was written.")]
-    NotAList(String, NotAList),
-    #[error(
-        "{input}: {found} entries in {lines} lines, fewer than {least}; check that it is a block list, and --format \
-         (it was read as {format}). Nothing was written."
-    )]
-    TooFewEntries { input: String, found: u64, lines: u64, least: u64, format: &'static str },
-    #[error(
-        "{input}: {exceptions} exceptions and only {names} entries; it looks like an allow list, and blocking what it \
-         allows would do harm. Use it as an allow list in the resolver's policy. Nothing was written."
-    )]
-    AllowList { input: String, exceptions: u64, names: u64 },
-    #[error(
-        "{input}: {skipped} skipped and {refused} refused, but only {limit} allowed beside {names} names; look at \
-         them with --report FILE, check --format (it was read as {format}), and raise --max-skipped if they can go. \
-         Nothing was written."
-    )]
-    TooMuchLeftOut { input: String, skipped: u64, refused: u64, limit: u64, names: u64, format: &'static str },
     #[error(
         "{} refused and --strict asks for none; take them out of the list, or admit single ones with \
          --allow-protected NAME. Nothing was written.",
@@ -172,6 +147,30 @@ pub enum CompileError {
     Build(#[from] BuildError),
     #[error("the list is in place, but standard output cannot be written: {0}")]
     Print(io::Error),
+}
+
+impl From<Unfit> for CompileError {
+    fn from(unfit: Unfit) -> CompileError {
+        match unfit {
+            Unfit::Source(error) => CompileError::Source(error),
+            unfit => CompileError::Unfit(unfit),
+        }
+    }
+}
+
+/// What the one who called the program can do about it.
+fn advice(unfit: &Unfit) -> &'static str {
+    match unfit {
+        Unfit::AllowList { .. } => {
+            ", and blocking what it allows would do harm; use it as an allow list in the resolver's policy"
+        }
+        Unfit::TooMuchLeftOut { .. } => {
+            "; look at them with --report FILE, check --format, and raise --max-skipped if they can go"
+        }
+        // Says itself what to do.
+        Unfit::NotAList(..) => "",
+        _ => "; check that it is a block list, and --format",
+    }
 }
 
 /// Runs the verb.
@@ -253,41 +252,27 @@ fn compile(arguments: &Arguments, version: (u64, u64), report: &mut Report) -> R
 /// Reads one input to its end, then judges whether it was a block list.
 fn read(arguments: &Arguments, path: &Path, sink: &mut Sink<'_>) -> Result<(), CompileError> {
     let mut source = Source::open(path)?;
-    let name = source.name().to_owned();
-    let detected = intake::detect(source.head()).map_err(|error| CompileError::NotAList(name.clone(), error))?;
-    let format = arguments.format.unwrap_or(detected);
-    sink.report.input(&name, format.word());
-    let forced = match arguments.scope {
-        ScopeChoice::Auto => None,
-        ScopeChoice::Subtree => Some(Scope::Subtree),
-        ScopeChoice::Exact => Some(Scope::Exact),
+    let reading = Reading {
+        format: arguments.format,
+        scope: match arguments.scope {
+            ScopeChoice::Auto => None,
+            ScopeChoice::Subtree => Some(Scope::Subtree),
+            ScopeChoice::Exact => Some(Scope::Exact),
+        },
+        max_left_out: arguments.max_skipped,
+        min_entries: arguments.min_entries,
+        max_entries: u64::MAX,
     };
-
-    let bar = progress(&source, &name);
-    let mut parser = Parser::new(format);
-    loop {
-        if source.lines().is_multiple_of(8192) {
-            bar.set_position(source.taken());
-        }
-        let Some(line) = source.next_line()? else { break };
-        let number = line.number;
-        match line.text {
-            Ok(text) => parser.line(text, &mut |found| match found {
-                Found::Name(name, scope) => sink.name(number, name, forced.unwrap_or(scope)),
-                Found::Exception => sink.report.exception(number, text),
-                Found::Skip(reason) => sink.report.skip(number, text, &reason),
-            }),
-            // Comments in some old encoding are common and harm nobody.
-            Err(LineFault::NotUtf8([b'#' | b'!' | b';', ..])) => {}
-            Err(LineFault::NotUtf8(octets)) => {
-                sink.report.skip(number, &String::from_utf8_lossy(octets), &Reason::NotUtf8);
-            }
-            Err(LineFault::TooLong) => sink.report.skip(number, "", &Reason::LineTooLong),
-        }
-    }
+    let bar = progress(&source, source.name());
+    let Sink { guard, compiler, suffixes, report } = sink;
+    let mut entry = |name: Name, scope| {
+        DigestKey::OPEN.suffixes(name.as_wire(), suffixes);
+        compiler.push(suffixes, scope);
+    };
+    let read =
+        reading.read(&mut source, guard, report, &mut entry, &|source: &Source| bar.set_position(source.taken()));
     bar.finish_and_clear();
-    sink.report.current().lines = source.lines();
-    judge(arguments, sink.report.current())
+    Ok(read?)
 }
 
 /// Where the names of all inputs go.
@@ -296,45 +281,6 @@ struct Sink<'a> {
     compiler: Compiler,
     suffixes: Suffixes,
     report: &'a mut Report,
-}
-
-impl Sink<'_> {
-    fn name(&mut self, line: u64, text: &str, scope: Scope) {
-        let name = match entry_name(text) {
-            Ok(name) => name,
-            Err(reason) => return self.report.skip(line, text, &reason),
-        };
-        if let Err(danger) = self.guard.check(&name, scope) {
-            return self.report.refuse(line, &name, &danger);
-        }
-        self.report.current().names += 1;
-        DigestKey::OPEN.suffixes(name.as_wire(), &mut self.suffixes);
-        self.compiler.push(&self.suffixes, scope);
-    }
-}
-
-/// Whether an input was a block list after all. A single wrong record must not cost a list of 650,000 names; a log-in
-/// page, an allow list or a list in another format must not pass for one.
-fn judge(arguments: &Arguments, input: &Input) -> Result<(), CompileError> {
-    let Input { name, format, lines, names, exceptions, skipped, refused } = input.clone();
-    if exceptions > names {
-        return Err(CompileError::AllowList { input: name, exceptions, names });
-    }
-    let left_out = skipped + refused;
-    let share = |percent: f64| ((names + left_out) as f64 * percent / 100.0) as u64;
-    let limit = match arguments.max_skipped {
-        Some(Limit::Count(count)) => count,
-        Some(Limit::Percent(percent)) => share(percent),
-        None => share(5.0).max(ALWAYS_ALLOWED),
-    };
-    if left_out > limit {
-        return Err(CompileError::TooMuchLeftOut { input: name, skipped, refused, limit, names, format });
-    }
-    if names < arguments.min_entries {
-        let least = arguments.min_entries;
-        return Err(CompileError::TooFewEntries { input: name, found: names, lines, least, format });
-    }
-    Ok(())
 }
 
 /// A bar on a terminal; nothing in a log file or a pipe.

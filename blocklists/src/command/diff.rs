@@ -12,6 +12,7 @@ use crate::release::diff::Diff;
 use crate::release::draft::Wish;
 use crate::release::hold::Jump;
 use crate::release::outcome::Report;
+use crate::release::publish::PublishError;
 use crate::release::repository::Ceremony;
 use crate::release::select::Refusal;
 use crate::report::grouped;
@@ -46,6 +47,7 @@ pub struct Shown {
     refused: Vec<Refusal>,
     #[serde(flatten)]
     diff: Diff,
+    problem: Option<String>,
 }
 
 /// Runs the verb.
@@ -69,20 +71,37 @@ pub async fn all(press: &Press, wish: &Wish) -> Result<Vec<Shown>, Failure> {
         if !wish.classes.is_empty() && !wish.classes.contains(class) {
             continue;
         }
-        let survey = publisher.survey(*class, holders, wish, &base, &mut Report::default()).await?;
+        let survey = match publisher.survey(*class, holders, wish, &base, &mut Report::default()).await {
+            Err(PublishError::Feeds(problem)) => {
+                shown.push(Shown::without(*class, problem));
+                continue;
+            }
+            survey => survey?,
+        };
         let categories = press.work.scheme.categories(*class);
-        let diff = Diff::between(&survey.before, &survey.index, &survey.entries, categories);
+        let key = press.work.index_key();
+        let diff = Diff::between(&survey.before, &survey.index, &survey.entries, categories, &key);
         let (serial, why, held) = (survey.draft.serial, survey.why(), survey.jump);
-        shown.push(Shown { class: *class, serial, why, held, refused: survey.refused, diff });
+        shown.push(Shown { class: *class, serial, why, held, refused: survey.refused, diff, problem: None });
     }
     Ok(shown)
 }
 
 impl Shown {
+    /// Of a class that no release can be made of.
+    fn without(class: Class, problem: String) -> Shown {
+        let diff = Diff::default();
+        Shown { class, serial: 0, why: Vec::new(), held: None, refused: Vec::new(), diff, problem: Some(problem) }
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let diff = &self.diff;
-        let (state, look) = match (self.why.is_empty(), self.held) {
+        if let Some(problem) = &self.problem {
+            let title = screen::title(&format!("Class {}", self.class.word()), "no release can be made", Look::Bad);
+            return title + &screen::field("problem", problem);
+        }
+        let (state, look) = match (self.why.is_empty(), &self.held) {
             (true, _) => ("nothing to release", Look::Faint),
             (false, Some(_)) => ("would be held", Look::Bad),
             (false, None) => ("would be released", Look::Good),
@@ -96,6 +115,10 @@ impl Shown {
         for (category, counts) in &diff.categories {
             let (added, removed) = (grouped(counts.added), grouped(counts.removed));
             out += &screen::field("", &format!("{category}: {added} come, {removed} go"));
+        }
+        for (feed, counts) in &diff.feeds {
+            let (added, removed) = (grouped(counts.added), grouped(counts.removed));
+            out += &screen::field("feed", &format!("{feed}: {added} come, {removed} go"));
         }
         let reach = diff.reach;
         if reach != Default::default() {
@@ -111,8 +134,10 @@ impl Shown {
                 &format!("{} entries are one of the most visited sites or lie below one", reach.top_sites),
             );
         }
-        if let Some(jump) = self.held {
-            let text = format!("{} may come or go at once; two people would have to let it pass", grouped(jump.limit));
+        if let Some(jump) = &self.held {
+            let of = jump.feed.as_ref().map_or_else(|| "the ledger".to_owned(), |feed| format!("the feed {feed}"));
+            let limit = grouped(jump.limit);
+            let text = format!("{limit} of {of} may come or go at once; two people would have to let it pass");
             out += &screen::field("held", &text);
         }
         for refusal in &self.refused {

@@ -6,6 +6,7 @@ pub mod canaries;
 pub mod compile;
 pub mod diff;
 pub mod enrol;
+pub mod feeds;
 pub mod history;
 pub mod init;
 pub mod intake;
@@ -59,6 +60,7 @@ enum Verb {
     Sign(sign::Arguments),
     Overrule(overrule::Arguments),
     Diff(diff::Arguments),
+    Feeds(feeds::Arguments),
     Rollback(rollback::Arguments),
     RotateKey(rotate_key::Arguments),
     Enrol(enrol::Arguments),
@@ -90,6 +92,7 @@ impl Cli {
             Verb::Sign(arguments) => sign::run(&arguments),
             Verb::Overrule(arguments) => overrule::run(&arguments),
             Verb::Diff(arguments) => diff::run(&arguments),
+            Verb::Feeds(arguments) => feeds::run(&arguments),
             Verb::Rollback(arguments) => rollback::run(&arguments),
             Verb::RotateKey(arguments) => rotate_key::run(&arguments),
             Verb::Enrol(arguments) => enrol::run(&arguments),

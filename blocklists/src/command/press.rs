@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::person::{Introduction, Person, PersonId, PublicKey};
 use crate::release::outcome::{Outcome, Report, Waiting};
 use crate::release::publish::Publisher;
+use crate::release::select::Share;
 use crate::release::store::Destination;
 use crate::release::work::{Lock, Work};
 use crate::report::grouped;
@@ -150,6 +151,7 @@ pub fn text(report: &Report) -> String {
     for outcome in &report.classes {
         out += &class_text(outcome);
     }
+    out += &super::feeds::brief(&report.feeds);
     if let Some(version) = report.timestamp {
         out += &screen::field("timestamp", &format!("version {version} is signed"));
     }
@@ -165,10 +167,14 @@ pub fn text(report: &Report) -> String {
 
 fn class_text(outcome: &Outcome) -> String {
     let word = outcome.class.word();
+    if let Some(problem) = &outcome.problem {
+        let title = screen::title(&format!("Class {word}"), "no release can be made", Look::Bad);
+        return title + &screen::field("problem", problem);
+    }
     let Some(serial) = outcome.serial else {
         return screen::title(&format!("Class {word}"), "nothing to release", Look::Faint);
     };
-    let (state, look) = match (outcome.published, outcome.held) {
+    let (state, look) = match (outcome.published, &outcome.held) {
         (true, _) => ("in force", Look::Good),
         (false, Some(_)) => ("held", Look::Bad),
         (false, None) => ("waits for signatures", Look::Warn),
@@ -179,6 +185,9 @@ fn class_text(outcome: &Outcome) -> String {
     let change = format!("{} come, {} go", grouped(outcome.added), grouped(outcome.removed));
     let (listed, all) = (grouped(outcome.listed), grouped(outcome.entries));
     out += &screen::field("entries", &format!("{listed}: {change}{epoch}; {all} in the list with its canaries"));
+    for share in &outcome.feeds {
+        out += &screen::field("feed", &share_text(share));
+    }
     if let Some(hash) = &outcome.hash {
         out += &screen::field("list", hash.get(..32).unwrap_or(hash));
     }
@@ -188,12 +197,13 @@ fn class_text(outcome: &Outcome) -> String {
     if outcome.published {
         return out;
     }
-    if let Some(jump) = outcome.held {
+    if let Some(jump) = &outcome.held {
         let (limit, before) = (grouped(jump.limit), grouped(jump.before));
+        let of = jump.feed.as_ref().map_or_else(|| "the ledger".to_owned(), |feed| format!("the feed {feed}"));
         out += &screen::field(
             "held",
             &format!(
-                "no more than {limit} may come or go at once (of {before} now). If it is right, two different people let \
+                "no more than {limit} of {of} may come or go at once (it has {before} now). If it is right, two different people let \
                  it pass: friendly-blocklist overrule --class {word} --reason TEXT --key FILE"
             ),
         );
@@ -203,6 +213,21 @@ fn class_text(outcome: &Outcome) -> String {
     }
     out += &waits(&outcome.waiting);
     out
+}
+
+/// What a feed brings, in a few words.
+fn share_text(share: &Share) -> String {
+    let mut text = format!("{}: {} entries", share.feed, grouped(share.entries));
+    let rest = [
+        (share.added, "come"),
+        (share.removed, "go"),
+        (share.allowed, "are to stay free"),
+        (share.refused, "must not be blocked"),
+    ];
+    for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
+        text += &format!(", {} {what}", grouped(count));
+    }
+    text
 }
 
 /// Who has still to sign.

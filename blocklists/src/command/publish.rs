@@ -1,20 +1,27 @@
 //! `friendly-blocklist publish`: from the ledger to a release in force.
 
 use std::fs;
+use std::mem;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use signed_list::release::Class;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep};
 
 use super::Failure;
+use super::feeds::{self, Trouble};
 use super::place::{Place, block_on, now};
 use super::press::{self, Keys, Press};
 use super::screen;
+use crate::feed::fetch::Patience;
+use crate::feed::refresh::{Looked, What};
 use crate::ledger::Ledger;
 use crate::release::draft::Wish;
 use crate::release::outcome::Report;
+use crate::release::publish::PublishError;
+use crate::release::repository::Ceremony;
 use crate::release::work::Work;
 
 /// While it watches: everything is looked at again at least so often, also what no decision announces, such as an
@@ -28,6 +35,11 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Makes a release of each class in which something has changed, signs it with the keys given, and brings it into force
 /// if no signature is missing; otherwise it is staged and waits for `sign`. Without a change it signs the timestamp
 /// anew. Interrupted at any moment, the release before stays in force, and the next run goes on.
+///
+/// Feeds that are due are fetched before the open lists are made; the list of the law never waits for them, and what
+/// fails leaves their last good content in the release.
+///
+/// Exit status: 0 done; 1 not done, the reason is on standard error; 3 done, but a feed has a problem.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Only this class; may be given several times
@@ -58,11 +70,23 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     watch: Option<Duration>,
 
+    /// How long each feed may take that is due, in seconds; 0 fetches none
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=3600))]
+    feed_patience: u64,
+
     #[command(flatten)]
     keys: Keys,
 
     #[command(flatten)]
     place: Place,
+}
+
+impl Arguments {
+    /// How long feeds may take; nothing, if none is to be fetched.
+    fn patience(&self) -> Option<Patience> {
+        let whole = Duration::from_secs(self.feed_patience);
+        (self.feed_patience > 0).then(|| Patience { whole, ..Patience::default() })
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -84,14 +108,72 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     block_on(async {
         match arguments.watch {
-            None => once(&arguments.place, &arguments.keys, &wish, &arguments.to).await,
+            None => once(&arguments.place, &arguments.keys, &wish, &arguments.to, arguments.patience()).await,
             Some(interval) => watch(arguments, wish, interval).await,
         }
     })
 }
 
-/// One run, as the user sees it. `rollback` does the same with another wish.
-pub async fn once(place: &Place, keys: &Keys, wish: &Wish, to: &[String]) -> Result<(), Failure> {
+/// One run, as the user sees it. `rollback` does the same with another wish and without feeds.
+pub async fn once(
+    place: &Place,
+    keys: &Keys,
+    wish: &Wish,
+    to: &[String],
+    feeds: Option<Patience>,
+) -> Result<(), Failure> {
+    let mut report = Report::default();
+    let mut copied = Ok(());
+    let mut rest = wish.clone();
+    if let Some(patience) = feeds {
+        let work = Work::open(&place.work)?;
+        // What is wrong with feeds.toml is told where its lists are made.
+        let due = feeds::is_due(&work, &wish.classes).unwrap_or_default();
+        if !due.is_empty() {
+            // A takedown does not wait for the servers of strangers.
+            let (first, others) = apart(place, keys, wish).await?;
+            if let Some(first) = first {
+                copied = part(place, keys, &first, to, &mut report).await?;
+            }
+            report.feeds = feeds::look(&work, &due, false, patience).await;
+            rest = others;
+        }
+    }
+    let copied = copied.and(part(place, keys, &rest, to, &mut report).await?);
+    let troubles = feeds::troubles(&Work::open(&place.work)?);
+    let count = troubles.len() + report.classes.iter().filter(|outcome| outcome.problem.is_some()).count();
+    report.warnings.extend(troubles);
+    // Told in any case: what is in force here is in force, even if a copy of it failed.
+    press::print(place, &report)?;
+    copied?;
+    Ok(Trouble::of(count)?)
+}
+
+/// The wish for the list of the law, and the wish for what may have to wait for feeds. The first only if the law's list
+/// is wished for, and there is one.
+async fn apart(place: &Place, keys: &Keys, wish: &Wish) -> Result<(Option<Wish>, Wish), Failure> {
+    let press = Press::open(place, keys).await?;
+    let base = press.publisher().base()?;
+    let mut classes: Vec<Class> = Ceremony::of(&base.root, &base.targets)?.classes.into_keys().collect();
+    classes.retain(|class| wish.classes.is_empty() || wish.classes.contains(class));
+    press.ledger.close().await;
+    let (sealed, open): (Vec<Class>, Vec<Class>) = classes.into_iter().partition(|class| class.is_sealed());
+    if sealed.is_empty() || open.is_empty() {
+        return Ok((None, wish.clone()));
+    }
+    // The timestamp is signed anew by the second one, if at all.
+    let first = Wish { classes: sealed, renew: false, ..wish.clone() };
+    Ok((Some(first), Wish { classes: open, ..wish.clone() }))
+}
+
+/// Publishes the classes of a wish. The inner result is that of copying, which follows what is in force already.
+async fn part(
+    place: &Place,
+    keys: &Keys,
+    wish: &Wish,
+    to: &[String],
+    report: &mut Report,
+) -> Result<Result<(), PublishError>, Failure> {
     let press = Press::open(place, keys).await?;
     let destinations = press.destinations(to)?;
     if !keys.yes && screen::is_interactive() && !press.people().is_empty() {
@@ -99,14 +181,11 @@ pub async fn once(place: &Place, keys: &Keys, wish: &Wish, to: &[String]) -> Res
         eprint!("{text}");
         keys.confirm("Sign and publish this?")?;
     }
-    let mut report = Report::default();
     let publisher = press.publisher();
-    publisher.run(wish, &mut report).await?;
-    let copied = publisher.copy(&destinations, &mut report).await;
-    // Told in any case: what is in force here is in force, even if a copy of it failed.
-    press::print(place, &report)?;
+    publisher.run(wish, report).await?;
+    let copied = publisher.copy(&destinations, report).await;
     press.ledger.close().await;
-    Ok(copied?)
+    Ok(copied)
 }
 
 /// Publishes each decision at once, until it is told to stop.
@@ -123,14 +202,27 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
         press::note(&format!("Watching {} every {interval:?}. Stop: Ctrl-C", place.work.display()));
     }
 
+    // Beside, so that no decision waits for a feed.
+    let (tell, mut fetched) = unbounded_channel();
+    if let Some(patience) = arguments.patience() {
+        feeds::look_beside(place.work.clone(), wish.classes.clone(), patience, tell.clone());
+    }
+    let mut looked: Vec<Looked> = Vec::new();
     let mut uncopied = true;
     let mut failures = 0u32;
+    let mut told: Vec<String> = Vec::new();
     loop {
         let until = now();
-        let mut report = Report::default();
+        let mut report = Report { feeds: mem::take(&mut looked), ..Report::default() };
         let done = cycle(arguments, &wish, &mut report, &mut uncopied).await;
         if report.timestamp.is_some() || report.copied.iter().any(|copied| copied.files > 0) {
             line(place, &report)?;
+        }
+        // What stays wrong is told once.
+        let problems: Vec<String> = report.classes.iter().filter_map(|outcome| outcome.problem.clone()).collect();
+        if problems != told {
+            problems.iter().for_each(|problem| press::note(&format!("friendly-blocklist: {problem}")));
+            told = problems;
         }
         let pause = match done {
             Ok(()) => {
@@ -150,6 +242,14 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
             tokio::select! {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
+                Some(news) = fetched.recv() => {
+                    feeds::tell(&news);
+                    let changed = news.iter().any(|looked| looked.what == What::New);
+                    looked.extend(news);
+                    if changed && failures == 0 {
+                        break;
+                    }
+                }
                 () = sleep(interval) => {}
             }
             if Instant::now() >= again || failures == 0 && is_news(&ledger, &work, &wish, until).await {

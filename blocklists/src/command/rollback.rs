@@ -32,5 +32,5 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wish = Wish { classes: vec![arguments.class], rollback: Some(arguments.to), ..Wish::default() };
-    block_on(super::publish::once(&arguments.place, &arguments.keys, &wish, &[]))
+    block_on(super::publish::once(&arguments.place, &arguments.keys, &wish, &[], None))
 }

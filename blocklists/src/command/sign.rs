@@ -164,6 +164,10 @@ fn summary(plan: &Plan) -> String {
     let (added, removed) = (grouped(card.added), grouped(card.removed));
     let mut text = screen::field("made", &crate::ledger::minute(card.created));
     text += &screen::field("entries", &format!("{}: {added} come, {removed} go", grouped(card.listed)));
+    for pin in &card.feeds {
+        let (entries, hash) = (grouped(pin.entries), pin.hash.get(..16).unwrap_or(&pin.hash));
+        text += &screen::field("feed", &format!("{}: {entries} names, {hash}...", pin.feed));
+    }
     if let Some(epoch) = card.epoch {
         text += &screen::field("epoch", &format!("{epoch}, opened to {} resolvers", card.recipients.len()));
     }

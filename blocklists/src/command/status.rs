@@ -16,6 +16,7 @@ use crate::ledger::event::ReleaseRecord;
 use crate::ledger::rules::Refused;
 use crate::ledger::words::CaseId;
 use crate::ledger::{UnixMillis, UnixSeconds, minute};
+use crate::release::work::Work;
 use crate::takedown::moment_of;
 
 /// Cases shown of those that wait, unless all are asked for.
@@ -72,7 +73,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 for class in Class::ALL {
                     releases.extend(ledger.newest_release(class).await?);
                 }
-                let overview = Overview::of(&ledger.cases().await?, ledger.all_returned().await?.len(), releases, at);
+                let mut overview =
+                    Overview::of(&ledger.cases().await?, ledger.all_returned().await?.len(), releases, at);
+                overview.feeds = feeds(place)?;
                 place.print(&overview, || overview.text(at, if arguments.all { usize::MAX } else { SHOWN }))?;
             }
         }
@@ -88,7 +91,27 @@ struct Overview {
     states: BTreeMap<&'static str, usize>,
     returned: usize,
     releases: Vec<ReleaseRecord>,
+    feeds: Option<Feeds>,
     waiting: Vec<Queued>,
+}
+
+/// How many public lists are fetched, and what is wrong with them.
+#[derive(Serialize)]
+struct Feeds {
+    count: usize,
+    problems: Vec<String>,
+}
+
+/// The feeds of a work directory, if it is one of a publisher.
+fn feeds(place: &Place) -> Result<Option<Feeds>, Failure> {
+    if !place.work.join("release.toml").exists() {
+        return Ok(None);
+    }
+    let work = Work::open(&place.work)?;
+    Ok(Some(match &work.feeds {
+        Ok(feeds) => Feeds { count: feeds.feeds.len(), problems: super::feeds::troubles(&work) },
+        Err(error) => Feeds { count: 0, problems: vec![error.clone()] },
+    }))
 }
 
 /// One thing to do.
@@ -106,8 +129,14 @@ struct Queued {
 
 impl Overview {
     fn of(cases: &[Case], returned: usize, releases: Vec<ReleaseRecord>, at: UnixMillis) -> Overview {
-        let mut overview =
-            Overview { in_force: BTreeMap::new(), states: BTreeMap::new(), returned, releases, waiting: Vec::new() };
+        let mut overview = Overview {
+            in_force: BTreeMap::new(),
+            states: BTreeMap::new(),
+            returned,
+            releases,
+            feeds: None,
+            waiting: Vec::new(),
+        };
         for class in Class::ALL {
             overview.in_force.insert(class.word(), 0);
         }
@@ -157,6 +186,18 @@ impl Overview {
             "\n{}",
             screen::wrap(&format!("All cases: {all}; {} went back for takedown only.", self.returned), 0).trim_end()
         );
+
+        if let Some(feeds) = self.feeds.as_ref().filter(|feeds| feeds.count > 0 || !feeds.problems.is_empty()) {
+            let count = if feeds.count == 1 { "1 feed".to_owned() } else { format!("{} feeds", feeds.count) };
+            let well = match feeds.problems.len() {
+                0 => "all well".to_owned(),
+                problems => format!("{problems} with a problem"),
+            };
+            let _ = writeln!(out, "\nPublic lists: {count}, {well}; `feeds` shows them.");
+            for problem in &feeds.problems {
+                out += &screen::wrap(problem, 2);
+            }
+        }
 
         out.push('\n');
         out += &screen::title("Waiting", &self.waiting.len().to_string(), Look::Faint);

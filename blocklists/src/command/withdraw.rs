@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let reason = reason(arguments.reason.as_ref())?;
             if *emergency { Event::EmergencyDelisted { case, reason } } else { Event::Withdrawn { case, reason } }
         };
-        signer.confirm(&format!("Do not block {}?", view::brief(&before)))?;
+        signer.confirm(&format!("Stop blocking {}?", view::brief(&before)))?;
         let at = now();
         let number = ledger.append_seen(event, before.last, &person, at).await?;
         let after = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;

@@ -1,5 +1,12 @@
 //! The rules: who may do what, and what it makes of a case. Pure; the only place that says yes or no.
 //!
+//! | module | what it holds |
+//! |---|---|
+//! | here | what is looked at, who may do what, people, releases, overrides |
+//! | [`steps`] | the life of a case: which step leads where |
+//! | [`cases`] | what an entry makes of a case |
+//! | [`refused`] | the sentences that say no |
+//!
 //! [`decide`] is asked before an entry is written, and again for every entry when a ledger is verified: a ledger in
 //! which anything happened against the rules does not verify, however it came to be there.
 //!
@@ -13,14 +20,22 @@
 //! * A release that the guard holds passes when two different people say so about this very release.
 //! * Who registers people decides about no case.
 
-use signed_list::release::Class;
-use thiserror::Error;
+pub mod cases;
+pub mod refused;
+pub mod steps;
 
-use super::case::{Act, Appeal, Approval, Case, Closing, LISTED_AT_MOST, Listing, RENEWABLE, State, Why, appeal_due};
-use super::event::{Entry, Event, Facts, Key, Outcome, ReleaseRecord, Role};
+use signed_list::release::Class;
+
+use super::case::{Act, Case, State};
+use super::event::{Entry, Event, Facts, Key, ReleaseRecord, Role};
 use super::words::{CaseId, Label, Remark, Word};
-use super::{UnixMillis, UnixSeconds, date, minute};
+use super::{UnixMillis, UnixSeconds};
 use crate::person::{Introduction, PersonId, PublicKey};
+
+pub use cases::correct;
+use cases::on_case;
+pub use refused::Refused;
+pub use steps::{Step, next};
 
 /// How far the clock may go back between two entries: less than this is adjusted by time servers.
 pub const CLOCK_SLACK: UnixMillis = 5 * 60 * 1000;
@@ -122,199 +137,6 @@ pub enum Change {
     Release(ReleaseRecord),
     /// No time after this one counts.
     Clock(UnixMillis),
-}
-
-/// Why something cannot be done. One sentence each: what is so, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // the sentences say it
-pub enum Refused {
-    #[error("the key {0} is not registered in this ledger; an admin registers it with `person add`")]
-    Stranger(PersonId),
-    #[error("the key {0} was retired; use the key that you were registered with since, or have a new one registered")]
-    Retired(PersonId),
-    #[error("{label} may not do this ({act}): it takes the role {needed}, and this key has {has}")]
-    Role { label: Label, act: &'static str, needed: String, has: String },
-    #[error("there is no case {0}; `status` lists the cases")]
-    NoCase(CaseId),
-    #[error("case {0} is in the ledger already")]
-    Known(CaseId),
-    #[error("case {case} is {}: {act} is not possible; {}", state.word(), what_is_possible(*state))]
-    State { case: CaseId, state: State, act: &'static str },
-    #[error("you have approved case {0} already; the second approval must come from somebody else")]
-    SameApprover(CaseId),
-    #[error("case {case} is listed until {}; it can be approved again from {} on", date(*until), date(until - RENEWABLE))]
-    TooEarly { case: CaseId, until: UnixSeconds },
-    #[error("a listing ends after its beginning and within 90 days: choose a review date up to {}", date(*latest))]
-    ReviewBy { latest: UnixSeconds },
-    #[error("you approved case {0} yourself; an appeal is decided by an officer who did not")]
-    OwnApproval(CaseId),
-    #[error("you took case {0} off the list yourself; somebody else has to look at it")]
-    OwnDelisting(CaseId),
-    #[error("nothing waits for a second look in case {0}")]
-    NothingToReview(CaseId),
-    #[error("only a dedicated domain can be listed by law, and case {0} has no attestation of it")]
-    NotDedicated(CaseId),
-    #[error("case {0} has no legal ground yet; say it with --legal-basis")]
-    NoGround(CaseId),
-    #[error("the date {} lies in the future; check the record, and the clock of this machine", date(*.0))]
-    Future(UnixSeconds),
-    #[error(
-        "the clock of this machine says {}, but the ledger's last entry was made at {}; set the clock. If the clock was \
-         wrong then and is right now, an admin says so with `ledger correct-clock`", minute(now / 1000), minute(last / 1000)
-    )]
-    Clock { now: UnixMillis, last: UnixMillis },
-    #[error("the clock of this machine says {}; set it first", minute(.0 / 1000))]
-    ClockNeverSet(UnixMillis),
-    #[error("the clock has not been ahead: the last entry is not in the future")]
-    ClockIsRight,
-    #[error("'{category}' is not a category that the class {} can be listed for; known are: {known}", class.word())]
-    Category { category: Word, class: Class, known: String },
-    #[error("'{basis}' is not a legal ground of the scheme; known are: {known}")]
-    Basis { basis: Word, known: String },
-    #[error("give at least one role")]
-    NoRole,
-    #[error("an admin registers people and decides about no case: give the role admin alone")]
-    AdminAlone,
-    #[error("{0} is the last admin; register another one first")]
-    LastAdmin(PersonId),
-    #[error("another key is registered as '{label}' ({id}); choose another label, or retire that key first")]
-    Namesake { label: Label, id: PersonId },
-    #[error("the proof of the key does not fit it; ask for a new introduction (`person show`)")]
-    Proof,
-    #[error("the short form of this key is taken by another key; make a new key")]
-    SameShortForm,
-    #[error("nobody is registered with the key {0}")]
-    NoPerson(PersonId),
-    #[error("this ledger has been begun already")]
-    Begun,
-    #[error("the first entry of a ledger is its beginning")]
-    NotBegun,
-    #[error("an override of this release was asked for already; somebody else agrees to it now")]
-    OverrideKnown,
-    #[error("nobody has asked to override the guard for this release")]
-    NoOverride,
-    #[error("you asked for this override yourself; somebody else has to agree")]
-    OwnOverride,
-    #[error("two people have not agreed to let this release pass")]
-    NotOverridden,
-    #[error("a number in this release is larger than any real one")]
-    Number,
-    #[error("release {serial} of the class {} is not newer than the last one, {last}", class.word())]
-    Serial { class: Class, serial: u64, last: u64 },
-}
-
-fn what_is_possible(state: State) -> &'static str {
-    match state {
-        State::Reported => "an analyst reviews it first",
-        State::Assessed => "an analyst classifies it next",
-        State::Classified => "it waits for approvals",
-        State::Approved => "it waits for the second approval",
-        State::Listed => "it is in force, and can be withdrawn, appealed or delisted",
-        State::Appealed => "its appeal has to be answered first",
-        State::Expired => "it can be approved again by two people",
-        State::Removed => "it is closed, as it is gone at its source; if it is back, it comes in under a new number",
-        State::Delisted => "it is off the list; if it has to come back, it comes in under a new number",
-        State::Rejected | State::Withdrawn => "it is closed; if it is needed again, it comes in under a new number",
-    }
-}
-
-/// What can be done with a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// An analyst has looked.
-    Assess,
-    /// An analyst settles category and ground.
-    Classify,
-    /// An approval that is not the last one needed.
-    Approve,
-    /// The last approval needed.
-    List,
-    /// Not approved.
-    Reject,
-    /// Taken back.
-    Withdraw,
-    /// Seen gone at its source.
-    SeeRemoved,
-    /// Off at once.
-    EmergencyDelist,
-    /// A second person agrees with what one did alone.
-    Confirm,
-    /// A second person does not agree.
-    Reopen,
-    /// Another look is asked for.
-    Appeal,
-    /// The listing stays.
-    Uphold,
-    /// The listing goes.
-    Grant,
-}
-
-impl Step {
-    /// All of them.
-    pub const ALL: [Step; 13] = [
-        Step::Assess,
-        Step::Classify,
-        Step::Approve,
-        Step::List,
-        Step::Reject,
-        Step::Withdraw,
-        Step::SeeRemoved,
-        Step::EmergencyDelist,
-        Step::Confirm,
-        Step::Reopen,
-        Step::Appeal,
-        Step::Uphold,
-        Step::Grant,
-    ];
-
-    fn words(self) -> &'static str {
-        match self {
-            Step::Assess => "assessing",
-            Step::Classify => "classifying",
-            Step::Approve | Step::List => "approving",
-            Step::Reject => "rejecting",
-            Step::Withdraw => "withdrawing",
-            Step::SeeRemoved => "closing it as removed at source",
-            Step::EmergencyDelist => "an emergency delisting",
-            Step::Confirm | Step::Reopen => "the second look",
-            Step::Appeal => "opening an appeal",
-            Step::Uphold => "upholding",
-            Step::Grant => "delisting on appeal",
-        }
-    }
-}
-
-/// The transitions, all of them.
-pub fn next(state: State, step: Step) -> Option<State> {
-    Some(match (state, step) {
-        (State::Reported, Step::Assess) => State::Assessed,
-        (State::Assessed, Step::Classify) => State::Classified,
-        // A second look may settle another ground before anybody has approved; what was approved stays as it was read.
-        (State::Classified, Step::Classify) => State::Classified,
-
-        (State::Classified | State::Approved, Step::Approve) => State::Approved,
-        (State::Classified | State::Approved, Step::List) => State::Listed,
-        // For another period, before the end or after it.
-        (State::Listed, Step::Approve | Step::List) => State::Listed,
-        (State::Expired, Step::Approve) => State::Expired,
-        (State::Expired, Step::List) => State::Listed,
-
-        (State::Reported | State::Assessed | State::Classified | State::Approved, Step::Reject) => State::Rejected,
-        (State::Reported | State::Assessed | State::Classified | State::Approved, Step::Withdraw) => State::Withdrawn,
-        (State::Listed | State::Appealed | State::Expired, Step::Withdraw) => State::Delisted,
-        (State::Listed | State::Appealed, Step::EmergencyDelist) => State::Delisted,
-        (State::Reported | State::Assessed | State::Classified | State::Approved, Step::SeeRemoved) => State::Removed,
-        (State::Listed | State::Appealed | State::Expired, Step::SeeRemoved) => State::Removed,
-
-        (State::Delisted, Step::Confirm) => State::Delisted,
-        // It needs its approvals anew.
-        (State::Delisted, Step::Reopen) => State::Classified,
-
-        (State::Listed, Step::Appeal) => State::Appealed,
-        (State::Appealed, Step::Uphold) => State::Listed,
-        (State::Appealed, Step::Grant) => State::Delisted,
-        _ => return None,
-    })
 }
 
 /// Who may make an entry: any of the roles.
@@ -563,170 +385,4 @@ fn report(entry: &Entry, act: Act, before: &Before, id: &CaseId, facts: &Facts) 
 
 fn not_in_the_future(date: UnixSeconds, now: UnixMillis) -> Result<(), Refused> {
     if date > now / 1000 + FUTURE_SLACK { Err(Refused::Future(date)) } else { Ok(()) }
-}
-
-/// Everything that happens to a case after it came in.
-fn on_case(entry: &Entry, act: Act, before: Before) -> Result<Case, Refused> {
-    let mut case = match (before.case, entry.event.case()) {
-        (Some(case), _) => case,
-        (None, Some(id)) => return Err(Refused::NoCase(id.clone())),
-        (None, None) => return Err(Refused::NotBegun),
-    };
-    let state = case.state_at(entry.at);
-    let step = |step: Step| next(state, step).ok_or(Refused::State { case: case.id.clone(), state, act: step.words() });
-    let in_force = case.in_force_at(entry.at);
-
-    match &entry.event {
-        Event::Assessed { .. } => {
-            case.state = step(Step::Assess)?;
-            case.assessed = Some(act);
-        }
-        Event::Classified { category, legal_basis, legal_reference, .. } => {
-            case.state = step(Step::Classify)?;
-            if case.facts.class == Class::Legal && legal_basis.is_none() {
-                return Err(Refused::NoGround(case.id));
-            }
-            case.facts.category = category.clone();
-            case.facts.legal_basis = legal_basis.clone();
-            case.facts.legal_reference = legal_reference.clone();
-            case.classified = Some(act);
-        }
-        Event::Approved { review_by, .. } => approve(&mut case, state, act, *review_by, &before.people)?,
-        Event::Rejected { reason, .. } => {
-            case.state = step(Step::Reject)?;
-            close(&mut case, act, Why::Rejected, Some(reason), false);
-        }
-        Event::Withdrawn { reason, .. } => {
-            case.state = step(Step::Withdraw)?;
-            close(&mut case, act, Why::Withdrawn, Some(reason), in_force);
-        }
-        Event::EmergencyDelisted { reason, .. } => {
-            case.state = step(Step::EmergencyDelist)?;
-            close(&mut case, act, Why::Emergency, Some(reason), in_force);
-        }
-        Event::Removed { seen_at, .. } => {
-            case.state = step(Step::SeeRemoved)?;
-            not_in_the_future(*seen_at, entry.at)?;
-            case.removed_seen_at = Some(*seen_at);
-            close(&mut case, act, Why::Removed, None, false);
-        }
-        Event::Reviewed { outcome, .. } => {
-            case.state = step(if *outcome == Outcome::Confirmed { Step::Confirm } else { Step::Reopen })?;
-            if !case.unreviewed {
-                return Err(Refused::NothingToReview(case.id));
-            }
-            if case.closed.as_ref().is_some_and(|closed| closed.by == entry.by) {
-                return Err(Refused::OwnDelisting(case.id));
-            }
-            case.unreviewed = false;
-            if *outcome == Outcome::Reopened {
-                case.closed = None;
-            }
-        }
-        Event::AppealOpened { evident, .. } => {
-            case.state = step(Step::Appeal)?;
-            let due = appeal_due(entry.at / 1000, *evident);
-            case.appeals.push(Appeal { opened: act, evident: *evident, due, answered: None, upheld: false });
-        }
-        Event::AppealUpheld { .. } | Event::AppealDelisted { .. } => {
-            let upheld = matches!(entry.event, Event::AppealUpheld { .. });
-            case.state = step(if upheld { Step::Uphold } else { Step::Grant })?;
-            if case.approvers().any(|approver| *approver == entry.by) {
-                return Err(Refused::OwnApproval(case.id));
-            }
-            if let Some(appeal) = case.appeals.last_mut() {
-                appeal.answered = Some(act.clone());
-                appeal.upheld = upheld;
-            }
-            if let Event::AppealDelisted { reason, .. } = &entry.event {
-                close(&mut case, act, Why::Appeal, Some(reason), false);
-            }
-        }
-        _ => return Err(Refused::NotBegun),
-    }
-    case.last = entry.number;
-    Ok(case)
-}
-
-/// Ends what is in force. An appeal that is still open ends with it, answered in favour of whoever asked.
-fn close(case: &mut Case, act: Act, why: Why, reason: Option<&Remark>, unreviewed: bool) {
-    if let Some(listing) = case.listings.last_mut().filter(|listing| listing.holds_at(act.at)) {
-        listing.until = Some(act.at);
-    }
-    if let Some(appeal) = case.appeals.last_mut().filter(|appeal| appeal.answered.is_none()) {
-        appeal.answered = Some(act.clone());
-    }
-    case.approvals.clear();
-    // One person may stop a listing of any class, but what the law listed is looked at again.
-    case.unreviewed = unreviewed && case.facts.class == Class::Legal;
-    case.closed = Some(Closing { by: act.by, at: act.at, why, reason: reason.cloned() });
-}
-
-fn approve(case: &mut Case, state: State, act: Act, review_by: UnixSeconds, people: &[Member]) -> Result<(), Refused> {
-    let now = act.at / 1000;
-    let latest = now + LISTED_AT_MOST;
-    if review_by <= now || review_by > latest {
-        return Err(Refused::ReviewBy { latest });
-    }
-    // Approvals of people who have left or whose time has passed count no longer.
-    let class = case.facts.class;
-    let may = |id: &PersonId| people.iter().any(|member| member.id() == *id && approves(member, class));
-    case.approvals.retain(|approval| approval.review_by > now && may(&approval.by));
-    if case.approvals.iter().any(|approval| approval.by == act.by) {
-        return Err(Refused::SameApprover(case.id.clone()));
-    }
-    if let (State::Listed, Some(until)) = (state, case.review_by())
-        && until > now + RENEWABLE
-    {
-        return Err(Refused::TooEarly { case: case.id.clone(), until });
-    }
-    let last = case.approvals.len() + 1 >= case.approvals_needed();
-    let step = if last { Step::List } else { Step::Approve };
-    let refused = || Refused::State { case: case.id.clone(), state, act: step.words() };
-    case.state = match next(state, step).ok_or_else(refused)? {
-        // Half approved anew, it is what it was: listed once, and over by its date.
-        State::Expired => State::Listed,
-        state => state,
-    };
-    case.approvals.push(Approval { by: act.by, at: act.at, review_by });
-    if !last {
-        return Ok(());
-    }
-    let review_by = case.approvals.iter().map(|approval| approval.review_by).min().unwrap_or(review_by);
-    let approvers: Vec<PersonId> = case.approvals.drain(..).map(|approval| approval.by).collect();
-    match case.listings.last_mut().filter(|listing| listing.holds_at(act.at)) {
-        // Without a gap it is one listing, and everybody who ever approved it stays on record.
-        Some(listing) => {
-            listing.review_by = review_by;
-            for approver in approvers {
-                if !listing.approvers.contains(&approver) {
-                    listing.approvers.push(approver);
-                }
-            }
-        }
-        None => case.listings.push(Listing { from: act.at, review_by, until: None, approvers }),
-    }
-    Ok(())
-}
-
-fn approves(member: &Member, class: Class) -> bool {
-    member.is(Role::Approver) || class != Class::Legal && member.is(Role::Operator)
-}
-
-/// Takes the times of a case back to the moment at which a wrong clock was put right, so that nothing decided under it
-/// begins in the future or lasts too long.
-pub fn correct(case: &mut Case, now: UnixMillis) {
-    let end = now / 1000 + LISTED_AT_MOST;
-    for listing in &mut case.listings {
-        listing.from = listing.from.min(now);
-        listing.review_by = listing.review_by.min(end);
-        listing.until = listing.until.map(|until| until.min(now));
-    }
-    for approval in &mut case.approvals {
-        approval.at = approval.at.min(now);
-        approval.review_by = approval.review_by.min(end);
-    }
-    for appeal in &mut case.appeals {
-        appeal.due = appeal.due.min(appeal_due(now / 1000, appeal.evident));
-    }
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::books::{About, Books};
-use super::case::{Act, Case};
+use super::case::{Act, Case, State};
 use super::event::{Entry, Link, NOTHING_BEFORE, ReleaseRecord, Role};
 use super::rules::{Before, Change, Member, Override, Returned, correct};
 use super::words::CaseId;
@@ -282,6 +282,16 @@ pub(super) async fn in_force(db: &mut SqliteConnection, class: Class, at: UnixMi
                  AND (listings.until_ms IS NULL OR listings.until_ms > ?2) ORDER BY cases.id";
     let rows = sqlx::query(query).bind(class.word()).bind(int(at)).fetch_all(db).await?;
     rows.iter().map(|row| Ok((case_row(row)?, uint(row, "ordinal")? as usize))).collect()
+}
+
+/// Cases of a class that were listed, and that people took off the list up to a moment for another reason than that
+/// they were gone at their source.
+pub(super) async fn taken_off(db: &mut SqliteConnection, class: Class, at: UnixMillis) -> Stored<Vec<Case>> {
+    let query = "SELECT body FROM cases WHERE state = ?1 AND class = ?2";
+    let rows = sqlx::query(query).bind(State::Delisted.word()).bind(class.word()).fetch_all(db).await?;
+    let mut cases = rows.iter().map(case_row).collect::<Stored<Vec<Case>>>()?;
+    cases.retain(|case| case.closed.as_ref().is_some_and(|closed| closed.at <= at));
+    Ok(cases)
 }
 
 /// When decisions changed a list, in a time that begins after `after` and ends with `until`; ascending.

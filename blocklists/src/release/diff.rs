@@ -1,13 +1,15 @@
 //! What a release would change, and how far that reaches. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
+use foldhash::HashMap;
 use psl::Psl;
 use serde::Serialize;
+use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::Scope;
 use signed_list::name::Name;
 
-use super::index::{Index, Indexed};
+use super::index::{Index, Indexed, Origin, What, what};
 use super::select::Entry;
 
 /// The most visited sites as shipped, one registered name a line.
@@ -24,7 +26,9 @@ pub struct Diff {
     pub categories: BTreeMap<String, Counts>,
     /// How far the entries reach that come.
     pub reach: Reach,
-    /// Entries that come, by case.
+    /// For each feed how many of these come, and how many go: names of feeds are counted and not listed.
+    pub feeds: BTreeMap<String, Counts>,
+    /// Entries of the ledger that come, by case.
     pub added: Vec<Added>,
     /// Cases of entries that go.
     pub removed: Vec<String>,
@@ -67,9 +71,8 @@ pub struct Added {
 
 impl Diff {
     /// Between the release in force and what would be released.
-    pub fn between(before: &Index, after: &Index, entries: &[Entry], categories: &[String]) -> Diff {
+    pub fn between(before: &Index, after: &Index, entries: &[Entry], categories: &[String], key: &DigestKey) -> Diff {
         let change = after.change(before);
-        let names: HashMap<&str, &Entry> = entries.iter().map(|entry| (entry.case.as_str(), entry)).collect();
         let tops: HashSet<Name> = TOP_SITES
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -80,22 +83,31 @@ impl Diff {
             name.cloned().unwrap_or_else(|| "of an older scheme".to_owned())
         };
         let mut diff = Diff { before: before.len() as u64, after: after.len() as u64, ..Diff::default() };
-        for indexed in change.removed {
+        for indexed in &change.removed {
             diff.categories.entry(category(indexed)).or_default().removed += 1;
-            diff.removed.push(indexed.case.clone());
+            match before.origin(indexed) {
+                Origin::Case(case) => diff.removed.push(case.to_string()),
+                Origin::Feed(feed) => diff.feeds.entry(feed.to_string()).or_default().removed += 1,
+            }
         }
-        for indexed in change.added {
-            diff.categories.entry(category(indexed)).or_default().added += 1;
-            let Some(entry) = names.get(indexed.case.as_str()) else { continue };
+        let mut added: HashMap<What, &Indexed> = change.added.iter().map(|entry| (entry.what(), entry)).collect();
+        let mut suffixes = Suffixes::new();
+        for entry in entries {
+            // Found once: what several bring is one entry.
+            let Some(indexed) = added.remove(&what(entry, key, &mut suffixes)) else { continue };
             let reach = reach(&entry.name, entry.scope);
             *match reach {
                 "domain" => &mut diff.reach.domains,
                 "subtree" => &mut diff.reach.subtrees,
                 _ => &mut diff.reach.exact,
             } += 1;
-            let top_site = top_site(&entry.name, &tops);
+            let (category, top_site) = (category(indexed), top_site(&entry.name, &tops));
             diff.reach.top_sites += u64::from(top_site.is_some());
-            diff.added.push(Added { case: indexed.case.clone(), category: category(indexed), reach, top_site });
+            diff.categories.entry(category.clone()).or_default().added += 1;
+            match after.origin(indexed) {
+                Origin::Case(case) => diff.added.push(Added { case: case.to_string(), category, reach, top_site }),
+                Origin::Feed(feed) => diff.feeds.entry(feed.to_string()).or_default().added += 1,
+            }
         }
         diff.removed.sort();
         diff.added.sort_by(|a, b| (b.top_site.is_some(), &a.case).cmp(&(a.top_site.is_some(), &b.case)));
@@ -119,12 +131,10 @@ fn top_site(name: &Name, tops: &HashSet<Name>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use signed_list::digest::DigestKey;
-
     use super::*;
 
     fn entry(case: &str, name: &str, category: u8, scope: Scope) -> Entry {
-        Entry { case: case.to_owned(), name: Name::parse(name).unwrap(), scope, category }
+        Entry { origin: Origin::Case(case.into()), name: Name::parse(name).unwrap(), scope, category }
     }
 
     #[test]
@@ -138,7 +148,7 @@ mod tests {
             entry("a/5", "one.test", 1, Scope::Exact),
         ];
         let (old, new) = (Index::of(&before, &key), Index::of(&after, &key));
-        let diff = Diff::between(&old, &new, &after, &["first".to_owned(), "second".to_owned()]);
+        let diff = Diff::between(&old, &new, &after, &["first".to_owned(), "second".to_owned()], &key);
         assert_eq!((diff.before, diff.after), (2, 4));
         assert_eq!(diff.categories["first"], Counts { added: 2, removed: 0 });
         assert_eq!(diff.categories["second"], Counts { added: 1, removed: 1 });

@@ -172,6 +172,7 @@ mod tests {
             pinned_to: None,
             overridden: false,
             recipients: if class.is_sealed() { vec!["aa".into(), "bb".into()] } else { Vec::new() },
+            feeds: Vec::new(),
         }
     }
 

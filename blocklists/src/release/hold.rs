@@ -22,7 +22,7 @@ impl Default for Bounds {
 }
 
 /// How much a release changes, and what is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jump {
     /// Entries that come.
@@ -33,6 +33,9 @@ pub struct Jump {
     pub before: u64,
     /// What may come, and what may go.
     pub limit: u64,
+    /// The feed that changes so much; the ledger, if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<String>,
 }
 
 impl Bounds {
@@ -41,7 +44,7 @@ impl Bounds {
         // In 128 bits, because nothing keeps a setting from being absurd.
         let share = u128::from(before) * u128::from(self.percent) / 100;
         let limit = self.entries.max(u64::try_from(share).unwrap_or(u64::MAX));
-        (added > limit || removed > limit).then_some(Jump { added, removed, before, limit })
+        (added > limit || removed > limit).then_some(Jump { added, removed, before, limit, feed: None })
     }
 }
 

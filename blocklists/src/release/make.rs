@@ -1,10 +1,11 @@
-//! Makes a release of a class and stages it: from the ledger to files and documents that wait for signatures.
+//! Makes a release of a class and stages it: from ledger and feeds to files and documents that wait for signatures.
 
 use std::collections::btree_map;
 use std::fs;
 use std::mem;
 use std::time::Instant;
 
+use foldhash::HashMap;
 use signed_list::digest::DigestKey;
 use signed_list::release::{Class, Manifest, shards_for};
 use tough::TargetName;
@@ -14,14 +15,15 @@ use super::canary::Canaries;
 use super::draft::{Circumstances, Draft, Wish, draft};
 use super::epoch::{Envelopes, Epoch, shards};
 use super::hold::Jump;
-use super::index::Index;
+use super::index::{Change, Index};
 use super::outcome::{Outcome, Report, waiting};
 use super::payload::{File, Parts, PayloadError, payload};
 use super::publish::{PublishError, Publisher, io};
 use super::repository::{self, Document, EPOCH, Holders, Metadata, expiry};
-use super::select::{self, Entry, Head, Refusal, Selection};
+use super::select::{self, Entry, Head, Refusal, Selection, Share};
 use super::stage::{Plan, Release, Stage, StageError};
-use super::work::{Card, WorkError, read_json};
+use super::supply;
+use super::work::{Card, Pin, WorkError, read_json};
 use crate::person::{hex, unhex};
 
 const DAY: u64 = 86_400;
@@ -41,9 +43,12 @@ pub struct Survey {
     pub entries: Vec<Entry>,
     /// What is left out.
     pub refused: Vec<Refusal>,
-    /// The same entries by case.
+    /// What feeds bring, and what goes with them.
+    pub feeds: Vec<Share>,
+    pins: Vec<Pin>,
+    /// The same entries by digest, with their origins.
     pub index: Index,
-    /// The release in force, by case.
+    /// The release in force alike.
     pub before: Index,
     /// It changes so much at once that two people have to let it pass.
     pub jump: Option<Jump>,
@@ -79,7 +84,10 @@ impl Publisher<'_> {
 
         let staged = Stage::find(self.work, class.word())?;
         let draft = self.draft(class, holders, wish, &current, staged.as_ref(), newest, base)?;
-        let Selection { mut entries, refused } = select::select(listed, class, &self.work.scheme, self.guard);
+        let supply = self.supply(class).await?;
+        let start = report.phase("feeds", start);
+        let selection = select::select(listed, &supply, class, &self.work.scheme, self.guard);
+        let Selection { mut entries, refused, mut feeds } = selection;
         if let Some(serial) = draft.pinned_to {
             self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
         }
@@ -87,13 +95,16 @@ impl Publisher<'_> {
         let before = mem::take(&mut current.index);
         let change = index.change(&before);
         let (added, removed) = (change.added.len() as u64, change.removed.len() as u64);
+        let jump = self.jump(class, &draft, &change, &index, &before);
+        supply::count(&mut feeds, &index.count_feeds(&change.added), &before.count_feeds(&change.removed));
         drop(change);
-        let jump = self.jump(class, &draft, added, removed, before.len() as u64);
         report.phase("select", start);
         Ok(Survey {
             draft,
             entries,
             refused,
+            feeds,
+            pins: supply.into_iter().map(|part| part.pin).collect(),
             index,
             before,
             jump,
@@ -116,9 +127,9 @@ impl Publisher<'_> {
         report: &mut Report,
     ) -> Result<Outcome, PublishError> {
         let mut survey = self.survey(class, holders, wish, base, report).await?;
-        let refused = mem::take(&mut survey.refused);
+        let (refused, feeds) = (mem::take(&mut survey.refused), mem::take(&mut survey.feeds));
         let (why, added, removed) = (survey.why(), survey.added, survey.removed);
-        let mut outcome = Outcome { why, added, removed, refused, ..Outcome::of(class) };
+        let mut outcome = Outcome { why, added, removed, refused, feeds, ..Outcome::of(class) };
         let staged = survey.staged.take();
         if outcome.why.is_empty() {
             if let Some(stage) = staged {
@@ -156,7 +167,7 @@ impl Publisher<'_> {
         outcome.epoch = card.epoch;
         outcome.hash = Some(card.hash.clone());
         (outcome.added, outcome.removed) = (card.added, card.removed);
-        outcome.held = *jump;
+        outcome.held = jump.clone();
         if let Some(hash) = unhex(&card.hash).filter(|_| jump.is_some())
             && let Some(said) = self.ledger.overriding(card.class, &hash).await?
         {
@@ -293,13 +304,14 @@ impl Publisher<'_> {
             pinned_to: draft.pinned_to,
             overridden: survey.jump.is_some(),
             recipients: draft.recipients.clone(),
+            feeds: survey.pins.clone(),
         };
         let plan = Plan {
             name: word.to_owned(),
             about: format!("release {} of the class {word}", draft.serial),
             created: head.created,
             roles: documents.iter().map(|document| document.role().to_owned()).collect(),
-            release: Some(Release { card, jump: survey.jump, decided: made.manifest.decided }),
+            release: Some(Release { card, jump: survey.jump.clone(), decided: made.manifest.decided }),
         };
         let index = index.write();
         let secrets = epoch.as_ref().filter(|_| draft.new_epoch || !envelopes.is_empty());
@@ -319,8 +331,8 @@ impl Publisher<'_> {
         Ok(stage)
     }
 
-    /// Makes the list of a staged release once more, out of the ledger, and compares: who signs it signs what the ledger
-    /// says and nothing else.
+    /// Makes the list of a staged release once more, out of the ledger and the names of feeds that it pins, and compares:
+    /// who signs it signs what these say and nothing else.
     pub async fn check(&self, stage: &Stage, base: &Metadata) -> Result<(), PublishError> {
         let Some(Release { card, .. }) = &stage.plan.release else { return Ok(()) };
         let about = || stage.plan.about.clone();
@@ -330,7 +342,8 @@ impl Publisher<'_> {
             return Err(PublishError::Overtaken(about()));
         }
         let listed = self.ledger.entries_at(class, card.created).await?;
-        let mut entries = select::select(listed, class, &self.work.scheme, self.guard).entries;
+        let supply = self.supply_of(card, &stage.plan.about).await?;
+        let mut entries = select::select(listed, &supply, class, &self.work.scheme, self.guard).entries;
         if let Some(serial) = card.pinned_to {
             self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
         }
@@ -430,14 +443,28 @@ impl Publisher<'_> {
         Ok(Some(document))
     }
 
-    /// Whether a release changes too much at once. The first one of an open class has nothing to be compared with, and
-    /// a rollback is what takes such a change back: only what it would add is looked at.
-    fn jump(&self, class: Class, draft: &Draft, added: u64, removed: u64, before: u64) -> Option<Jump> {
+    /// Whether a release changes too much at once: what the ledger lists, or what one of the feeds does, each held
+    /// against what it had before. So a feed of a million names does not hide what happens in the ledger, and a feed
+    /// that goes wrong is told by name. The first release of an open class has nothing to be compared with, and a
+    /// rollback is what takes such a change back: only what it would add is looked at.
+    fn jump(&self, class: Class, draft: &Draft, change: &Change, index: &Index, before: &Index) -> Option<Jump> {
         if draft.serial == 1 && !class.is_sealed() {
             return None;
         }
-        let removed = if draft.pinned_to.is_some() { 0 } else { removed };
-        self.work.settings.hold.jump(added, removed, before)
+        let hold = self.work.settings.hold;
+        let (added, removed, all) = (index.count(&change.added), before.count(&change.removed), before.count_all());
+        let mut origins: Vec<Option<&str>> = added.keys().chain(removed.keys()).copied().collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins.into_iter().find_map(|origin| {
+            let of = |counts: &HashMap<Option<&str>, u64>| counts.get(&origin).copied().unwrap_or(0);
+            let removed = if draft.pinned_to.is_some() { 0 } else { of(&removed) };
+            let feed = self.work.feeds.as_ref().ok().zip(origin);
+            let feed = feed.and_then(|(feeds, name)| feeds.of(class).find(|feed| feed.name == name));
+            let bounds = feed.map_or(hold, |feed| feed.bounds(hold));
+            let jump = bounds.jump(of(&added), removed, of(&all))?;
+            Some(Jump { feed: origin.map(str::to_owned), ..jump })
+        })
     }
 }
 
@@ -455,6 +482,7 @@ impl Survey {
     fn is_staged(&self, stage: &Stage) -> bool {
         let Some(release) = &stage.plan.release else { return false };
         self.draft.is(&release.card, self.current.card.as_ref())
+            && self.pins == release.card.feeds
             && fs::read(stage.directory().join("index")).is_ok_and(|staged| staged == self.index.write())
     }
 }

@@ -8,8 +8,9 @@ use signed_list::release::Class;
 
 use super::hold::Jump;
 use super::repository::Standing;
-use super::select::Refusal;
+use super::select::{Refusal, Share};
 use super::store::Copied;
+use crate::feed::refresh::Looked;
 use crate::person::PersonId;
 
 /// What was done.
@@ -19,6 +20,8 @@ pub struct Report {
     pub classes: Vec<Outcome>,
     /// A change of keys that waits or came into force.
     pub keys: Option<Keys>,
+    /// Feeds that were looked at.
+    pub feeds: Vec<Looked>,
     /// Version of the timestamp, if it was signed.
     pub timestamp: Option<u64>,
     /// What was copied, for each place.
@@ -71,6 +74,10 @@ pub struct Outcome {
     pub waiting: Vec<Waiting>,
     /// Cases that are left out.
     pub refused: Vec<Refusal>,
+    /// What feeds bring, and what goes with them.
+    pub feeds: Vec<Share>,
+    /// Why no release can be made; the one before stays in force.
+    pub problem: Option<String>,
 }
 
 /// Signatures that are missing.
@@ -122,6 +129,8 @@ impl Outcome {
             override_asked_by: None,
             waiting: Vec::new(),
             refused: Vec::new(),
+            feeds: Vec::new(),
+            problem: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use tough::Bytes;
 use super::client::{Client, ClientError};
 use super::draft::Wish;
 use super::epoch::EpochError;
-use super::outcome::{Keys, Report, waiting};
+use super::outcome::{Keys, Outcome, Report, waiting};
 use super::payload::PayloadError;
 use super::repository::{self, Ceremony, Dates, Document, Metadata, RepositoryError, expiry};
 use super::stage::{KEYS, Release, Stage, StageError};
@@ -69,6 +69,8 @@ pub enum PublishError {
         "{about}: {file} is not what the ledger says; do not sign it, and find out who made it. Nothing was signed"
     )]
     NotTheLedger { about: String, file: String },
+    #[error("{0}")]
+    Feeds(String),
     #[error("resolvers would not accept the result, so nothing was published: {0}")]
     Refused(#[from] ClientError),
     #[error("the list cannot be built: {0}")]
@@ -143,11 +145,21 @@ impl Publisher<'_> {
         let classes = if wish.classes.is_empty() { all() } else { wish.classes.clone() };
         for class in classes {
             let holders = ceremony.classes.get(&class).ok_or(PublishError::NoClass(class))?;
-            let outcome = self.release(class, holders, wish, &base, report).await?;
+            let outcome = match self.release(class, holders, wish, &base, report).await {
+                // What is wrong with a feed stops neither the other classes nor what waits for signatures.
+                Err(PublishError::Feeds(why)) => {
+                    report.warnings.push(format!("{}: no release can be made: {why}", class.word()));
+                    Outcome { problem: Some(why), ..Outcome::of(class) }
+                }
+                outcome => outcome?,
+            };
             report.classes.push(outcome);
         }
         self.settle(report).await?;
         self.renew(wish.renew, report)?;
+        if let Err(error) = self.tidy_feeds() {
+            report.warnings.push(error.to_string());
+        }
         self.tidy(report)
     }
 

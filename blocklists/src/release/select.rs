@@ -1,4 +1,4 @@
-//! From what the ledger holds in force to the entries of a release, and to its list file. Pure.
+//! From what the ledger holds in force, and what feeds bring, to the entries of a release, and to its list file. Pure.
 //!
 //! The guard judges once more here, because what is protected may have changed since a case was approved, and a name of
 //! the scheme itself is never listed by a case. What is refused is left out and told; everything else goes on.
@@ -10,7 +10,9 @@ use signed_list::name::Name;
 use signed_list::release::Class;
 
 use super::canary::{Canaries, Moves};
+use super::index::Origin;
 use super::scheme::Scheme;
+use super::supply::Part;
 use crate::compile::{Compiled, Compiler};
 use crate::guard::{Danger, Guard};
 use crate::ledger::ListedEntry;
@@ -18,8 +20,8 @@ use crate::ledger::ListedEntry;
 /// An entry that goes into a release.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The case that it stands for.
-    pub case: String,
+    /// The case that it stands for, or the feed that it comes from.
+    pub origin: Origin,
     /// The name; on no account written anywhere but into a digest.
     pub name: Name,
     /// What it covers.
@@ -44,20 +46,45 @@ pub struct Selection {
     pub entries: Vec<Entry>,
     /// What does not.
     pub refused: Vec<Refusal>,
+    /// What each feed brings.
+    pub feeds: Vec<Share>,
 }
 
-/// Takes the entries that may be published.
-pub fn select(listed: Vec<ListedEntry>, class: Class, scheme: &Scheme, guard: &Guard) -> Selection {
+/// What a feed brings to a release.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Share {
+    /// The feed.
+    pub feed: String,
+    /// Its category.
+    pub category: String,
+    /// Entries that go in.
+    pub entries: u64,
+    /// Of these, what the release before did not have.
+    pub added: u64,
+    /// What only the release before had.
+    pub removed: u64,
+    /// Names that are left out because they are to stay free.
+    pub allowed: u64,
+    /// Names that are left out because they must not be blocked.
+    pub refused: u64,
+}
+
+/// Takes the entries that may be published. The ledger has the word: what it lists goes in whatever feeds let through,
+/// and what it took off stays off whatever feeds list, see [`Part::free`].
+pub fn select(listed: Vec<ListedEntry>, supply: &[Part], class: Class, scheme: &Scheme, guard: &Guard) -> Selection {
     let categories = scheme.categories(class);
     let numbers: HashMap<&str, u8> = categories.iter().map(String::as_str).zip(0..).collect();
-    let mut selection = Selection { entries: Vec::with_capacity(listed.len()), refused: Vec::new() };
+    let supplied: u64 = supply.iter().map(|part| part.pin.entries).sum();
+    let room = listed.len() + usize::try_from(supplied).unwrap_or(0);
+    let mut selection = Selection { entries: Vec::with_capacity(room), refused: Vec::new(), feeds: Vec::new() };
     for ListedEntry { case, name, scope, category, .. } in listed {
         let why = match numbers.get(category.as_str()) {
             None => format!("its category '{category}' is not one of the class {}", class.word()),
             Some(_) if scheme.owns(&name) => "its name belongs to the scheme".to_owned(),
             Some(&category) => match guard.check(&name, scope) {
                 Ok(()) => {
-                    selection.entries.push(Entry { case, name, scope, category });
+                    let origin = Origin::Case(case.into());
+                    selection.entries.push(Entry { origin, name, scope, category });
                     continue;
                 }
                 Err(danger) => reason(&danger),
@@ -65,7 +92,40 @@ pub fn select(listed: Vec<ListedEntry>, class: Class, scheme: &Scheme, guard: &G
         };
         selection.refused.push(Refusal { case, why });
     }
+    for part in supply {
+        // A category that the scheme has no longer: nothing of it can go in, and the settings say so at once.
+        let Some(&category) = numbers.get(part.pin.category.as_str()) else { continue };
+        selection.add(part, category, scheme, guard);
+    }
     selection
+}
+
+impl Selection {
+    /// Adds what a feed brings. Its names passed the guard when they were fetched; what is protected may have changed
+    /// since.
+    fn add(&mut self, part: &Part, category: u8, scheme: &Scheme, guard: &Guard) {
+        let mut share = Share {
+            feed: part.pin.feed.clone(),
+            category: part.pin.category.clone(),
+            entries: 0,
+            added: 0,
+            removed: 0,
+            allowed: 0,
+            refused: 0,
+        };
+        let origin = Origin::Feed(share.feed.as_str().into());
+        for (name, scope) in part.names.iter() {
+            if part.free.covers(&name, scope) {
+                share.allowed += 1;
+            } else if scheme.owns(&name) || guard.check(&name, scope).is_err() {
+                share.refused += 1;
+            } else {
+                share.entries += 1;
+                self.entries.push(Entry { origin: origin.clone(), name, scope, category });
+            }
+        }
+        self.feeds.push(share);
+    }
 }
 
 /// Why, without any name: this is printed and kept where the name is not.

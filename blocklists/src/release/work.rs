@@ -4,6 +4,7 @@
 //! release.toml   settings                          seed           all canaries come from it
 //! scheme.toml    the scheme profile                online.pem     signs snapshot and timestamp
 //! ledger.db      the ledger                        recipients.toml   the enrolled resolvers
+//! feeds.toml     public lists that are fetched     feeds/NAME/    what is kept of each of them
 //! epochs/        secrets of each epoch, and its envelopes
 //! lists/CLASS/   SERIAL.list, SERIAL.index, SERIAL.json: what is kept of a release
 //! staged/        releases and changes of keys that wait for signatures
@@ -32,6 +33,9 @@ use super::scheme::{Scheme, SchemeError};
 use super::settings::{Settings, SettingsError};
 use super::stage::KEYS;
 use super::store::TIMESTAMP;
+use crate::feed;
+use crate::feed::settings::{Feeds, FeedsError};
+use crate::feed::shelf::Shelf;
 use crate::output::{NewFile, OutputError};
 use crate::person::{Person, PersonError, hex, unhex};
 
@@ -43,6 +47,8 @@ pub struct Work {
     pub settings: Settings,
     /// Its scheme.
     pub scheme: Scheme,
+    /// Its feeds, or what is wrong with their file: that stops no list that holds none.
+    pub feeds: Result<Feeds, String>,
     seed: Seed,
 }
 
@@ -129,6 +135,25 @@ pub struct Card {
     pub overridden: bool,
     /// Resolvers that its epoch was opened to.
     pub recipients: Vec<String>,
+    /// What it was made from beside the ledger.
+    #[serde(default)]
+    pub feeds: Vec<Pin>,
+}
+
+/// Which names of a feed a release was made from: whoever signs it makes it again from the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The feed.
+    pub feed: String,
+    /// Its category.
+    pub category: String,
+    /// Hash of its names.
+    pub hash: String,
+    /// How many there are.
+    pub entries: u64,
+    /// What tells which names were to stay free.
+    pub allowed: String,
 }
 
 /// Shows that this command alone is at work; gone when it is dropped, or when the process ends in whatever way.
@@ -148,13 +173,16 @@ impl Work {
         }
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| WorkError::Random)?;
-        for folder in ["epochs", "lists", "staged", "public", "public/metadata", "public/targets"] {
+        for folder in ["epochs", "feeds", "lists", "staged", "public", "public/metadata", "public/targets"] {
             DirBuilder::new().recursive(true).mode(0o700).create(directory.join(folder)).map_err(failed)?;
         }
         NewFile::put(&directory.join("seed"), format!("{}\n", hex(&seed)).as_bytes(), true)?;
         NewFile::put(&directory.join("recipients.toml"), Recipients::default().write().as_bytes(), true)?;
         if let Some(scheme) = scheme {
             NewFile::put(&directory.join("scheme.toml"), scheme.as_bytes(), true)?;
+        }
+        if !directory.join(feed::settings::FILE).exists() {
+            NewFile::put(&directory.join(feed::settings::FILE), feed::settings::TEMPLATE.as_bytes(), true)?;
         }
         NewFile::put(&directory.join("release.toml"), settings.as_bytes(), true)?;
         Work::open(directory)
@@ -175,7 +203,8 @@ impl Work {
         let path = directory.join("seed");
         let seed = unhex(read_text(&path)?.trim()).map(Seed::new);
         let seed = seed.ok_or_else(|| WorkError::Damaged { path, why: "it must have 64 digits".to_owned() })?;
-        Ok(Work { directory: directory.to_owned(), settings, scheme, seed })
+        let feeds = read_feeds(directory, &scheme);
+        Ok(Work { directory: directory.to_owned(), settings, scheme, feeds, seed })
     }
 
     /// Waits until no other command is at work here, at most so long.
@@ -227,6 +256,11 @@ impl Work {
     /// The secret that canaries come from.
     pub fn seed(&self) -> &Seed {
         &self.seed
+    }
+
+    /// What is kept of its feeds.
+    pub fn shelf(&self) -> Shelf {
+        Shelf::new(&self.directory)
     }
 
     /// Key of the digests in indexes; it never changes.
@@ -329,6 +363,19 @@ impl Work {
 /// The hash on a card, as the ledger has it.
 pub fn hash(digits: &str) -> Option<[u8; 32]> {
     unhex(digits)
+}
+
+/// The feeds, or what is wrong with their file, with its path. Without a file there are none.
+fn read_feeds(directory: &Path, scheme: &Scheme) -> Result<Feeds, String> {
+    let path = directory.join(feed::settings::FILE);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Feeds::default()),
+        Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
+        Ok(text) => Feeds::read(&text, directory, scheme).map_err(|error| match error {
+            FeedsError::Allow { .. } | FeedsError::AllowLine { .. } => error.to_string(),
+            error => format!("{}: {}", path.display(), one_line(&error)),
+        }),
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, WorkError> {

@@ -216,7 +216,7 @@ async fn a_release_that_changes_too_much_waits_for_two_people() {
     let report = world.publish().await;
     let held = outcome(&report, Class::Operator);
     assert!(!held.published && held.waiting.is_empty());
-    assert_eq!(held.held.map(|jump| (jump.added, jump.removed, jump.limit)), Some((51, 0, 50)));
+    assert_eq!(held.held.as_ref().map(|jump| (jump.added, jump.removed, jump.limit)), Some((51, 0, 50)));
     assert_eq!(world.resolver().await.manifest(Class::Operator).await.serial, 1);
 
     // What is held stays the same release while it waits.
@@ -244,7 +244,7 @@ async fn a_release_that_changes_too_much_waits_for_two_people() {
         world.delist(&format!("operator/{number}")).await;
     }
     let report = world.publish().await;
-    assert_eq!(outcome(&report, Class::Operator).held.map(|jump| jump.removed), Some(52));
+    assert_eq!(outcome(&report, Class::Operator).held.as_ref().map(|jump| jump.removed), Some(52));
     // A rollback is what takes such a change back; it is not held for it.
     let back = Wish { classes: vec![Class::Operator], rollback: Some(1), ..Wish::default() };
     assert!(outcome(&world.publish_with(back).await, Class::Operator).published);

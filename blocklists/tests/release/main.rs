@@ -6,6 +6,7 @@
 mod forge;
 
 mod faults;
+mod feeds;
 mod keys;
 mod leaks;
 mod life;
