@@ -1,7 +1,7 @@
 //! The messages of a transfer, made one after the other while the subscriber takes them.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::base::Message;
@@ -13,10 +13,12 @@ use signed_list::name::Name;
 
 use super::message::{Raw, cname, ns, owner_length, soa, start};
 use super::shelf::open;
-use super::zone::{Changes, Owner, Side};
+use super::zone::{Changes, Owner, changes};
 
 /// Octets of a message, with room for a signature up to the 65,535 that a length can say.
 const MESSAGE: usize = 60_000;
+/// Changed records that are sent as changes: some 20 MB in memory for the time of a transfer.
+const MOST_CHANGES: usize = 200_000;
 /// Octets of the longest name in wire form.
 const NAME: usize = 255;
 
@@ -79,10 +81,9 @@ impl Plan {
             sent: Sent::default(),
             send,
         };
-        let changes = match self.old {
-            // When most of a zone has changed, the whole of it is shorter.
-            Some((serial, old)) if is_worth_it(&old, &self.new)? => Some((serial, old)),
-            _ => None,
+        let changes = match &self.old {
+            Some((serial, old)) => worthwhile(old, &self.new)?.map(|changes| (*serial, changes)),
+            None => None,
         };
         sheets.raw(&soa(self.newest))?;
         match changes {
@@ -92,16 +93,16 @@ impl Plan {
                     sheets.sent.added += u64::from(sheets.owner(&owner?)?);
                 }
             }
-            Some((serial, old)) => {
+            Some((serial, changes)) => {
                 // One step from there to here, whatever lay between (RFC 1995 section 5).
                 sheets.sent.from = Some(serial);
                 sheets.raw(&soa(serial))?;
-                for owner in Changes::new(open(&old)?, open(&self.new)?, Side::Removed) {
-                    sheets.sent.removed += u64::from(sheets.owner(&owner?)?);
+                for owner in &changes.removed {
+                    sheets.sent.removed += u64::from(sheets.owner(owner)?);
                 }
                 sheets.raw(&soa(self.newest))?;
-                for owner in Changes::new(open(&old)?, open(&self.new)?, Side::Added) {
-                    sheets.sent.added += u64::from(sheets.owner(&owner?)?);
+                for owner in &changes.added {
+                    sheets.sent.added += u64::from(sheets.owner(owner)?);
                 }
             }
         }
@@ -111,16 +112,13 @@ impl Plan {
     }
 }
 
-fn is_worth_it(old: &PathBuf, new: &PathBuf) -> io::Result<bool> {
-    let mut changed = 0u64;
-    for side in [Side::Removed, Side::Added] {
-        for owner in Changes::new(open(old)?, open(new)?, side) {
-            owner?;
-            changed += 1;
-        }
-    }
-    // Counted to the end only as far as it decides.
-    Ok(changed < 64 || (open(new)?.take(changed as usize).count() as u64) == changed)
+/// What changed, unless so much did that the whole zone is shorter, or more than is held in memory.
+fn worthwhile(old: &Path, new: &Path) -> io::Result<Option<Changes>> {
+    let changes = changes(open(old)?, open(new)?, MOST_CHANGES)?;
+    Ok(changes.filter(|changes| {
+        let count = changes.removed.len() + changes.added.len();
+        count < 64 || count < changes.records
+    }))
 }
 
 /// Messages on the way.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use signed_list::name::Name;
 use signed_list::release::Class;
@@ -102,6 +102,6 @@ impl Versions {
 }
 
 /// Opens a version.
-pub fn open(path: &PathBuf) -> io::Result<Owners<BufReader<File>>> {
+pub fn open(path: &Path) -> io::Result<Owners<BufReader<File>>> {
     Ok(Owners::new(BufReader::with_capacity(64 << 10, File::open(path)?)))
 }

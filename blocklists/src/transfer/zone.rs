@@ -111,90 +111,85 @@ impl<R: BufRead> Owners<R> {
     pub fn new(lines: R) -> Owners<R> {
         Owners { lines, line: String::new() }
     }
+
+    /// Goes on to the next record; `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        loop {
+            self.line.clear();
+            if self.lines.read_line(&mut self.line)? == 0 {
+                return Ok(false);
+            }
+            if !self.line.starts_with([';', '$', '@', '\n']) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The owner of the record.
+    fn owner(&self) -> io::Result<Owner> {
+        let owner = self.line.trim_end().strip_suffix(" CNAME .");
+        let owner = owner.ok_or_else(|| io::Error::other("a line of it is not one that this program writes"))?;
+        let (name, below) = owner.strip_prefix("*.").map_or((owner, false), |name| (name, true));
+        Ok(Owner { name: Name::parse(name).map_err(io::Error::other)?, below })
+    }
 }
 
 impl<R: BufRead> Iterator for Owners<R> {
     type Item = io::Result<Owner>;
 
     fn next(&mut self) -> Option<io::Result<Owner>> {
-        loop {
-            self.line.clear();
-            match self.lines.read_line(&mut self.line) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(error) => return Some(Err(error)),
-            }
-            let line = self.line.trim_end();
-            if line.starts_with([';', '$', '@']) || line.is_empty() {
-                continue;
-            }
-            let Some(owner) = line.strip_suffix(" CNAME .") else {
-                return Some(Err(io::Error::other("a line of it is not one that this program writes")));
-            };
-            let (name, below) = owner.strip_prefix("*.").map_or((owner, false), |name| (name, true));
-            return Some(Name::parse(name).map(|name| Owner { name, below }).map_err(io::Error::other));
+        match self.advance() {
+            Ok(true) => Some(self.owner()),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
         }
     }
 }
 
-/// Which side of a comparison is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What only the older version has.
-    Removed,
-    /// What only the newer version has.
-    Added,
+/// What differs between two versions.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// What only the older one has.
+    pub removed: Vec<Owner>,
+    /// What only the newer one has.
+    pub added: Vec<Owner>,
+    /// Records of the newer one.
+    pub records: usize,
 }
 
-/// What differs between two versions, in one pass over both.
-pub struct Changes<A: Iterator, B: Iterator> {
-    old: std::iter::Peekable<A>,
-    new: std::iter::Peekable<B>,
-    side: Side,
-}
-
-impl<A, B> Changes<A, B>
-where
-    A: Iterator<Item = io::Result<Owner>>,
-    B: Iterator<Item = io::Result<Owner>>,
-{
-    /// The owners that stand on one side only.
-    pub fn new(old: A, new: B, side: Side) -> Changes<A, B> {
-        Changes { old: old.peekable(), new: new.peekable(), side }
-    }
-}
-
-impl<A, B> Iterator for Changes<A, B>
-where
-    A: Iterator<Item = io::Result<Owner>>,
-    B: Iterator<Item = io::Result<Owner>>,
-{
-    type Item = io::Result<Owner>;
-
-    fn next(&mut self) -> Option<io::Result<Owner>> {
-        loop {
-            let order = match (self.old.peek(), self.new.peek()) {
-                (None, None) => return None,
-                (Some(Err(_)), _) => return self.old.next(),
-                (_, Some(Err(_))) => return self.new.next(),
-                (Some(Ok(_)), None) => Ordering::Less,
-                (None, Some(Ok(_))) => Ordering::Greater,
-                (Some(Ok(old)), Some(Ok(new))) => old.cmp(new),
-            };
-            let found = match order {
-                Ordering::Less => self.old.next().filter(|_| self.side == Side::Removed),
-                Ordering::Greater => self.new.next().filter(|_| self.side == Side::Added),
-                Ordering::Equal => {
-                    self.old.next();
-                    self.new.next();
-                    None
-                }
-            };
-            if found.is_some() {
-                return found;
-            }
+/// Compares two versions in one pass over both; `None` if they differ in more than `most` records.
+pub fn changes<A: BufRead, B: BufRead>(
+    mut old: Owners<A>,
+    mut new: Owners<B>,
+    most: usize,
+) -> io::Result<Option<Changes>> {
+    let mut changes = Changes::default();
+    let (mut older, mut newer) = (old.advance()?, new.advance()?);
+    while older || newer {
+        let order = match (older, newer) {
+            (_, false) => Ordering::Less,
+            (false, _) => Ordering::Greater,
+            // Nearly all of them: nothing has to be read closer.
+            _ if old.line == new.line => Ordering::Equal,
+            _ => old.owner()?.cmp(&new.owner()?),
+        };
+        match order {
+            Ordering::Less => changes.removed.push(old.owner()?),
+            Ordering::Greater => changes.added.push(new.owner()?),
+            Ordering::Equal => {}
+        }
+        if order.is_le() {
+            older = old.advance()?;
+        }
+        if order.is_ge() {
+            newer = new.advance()?;
+            changes.records += 1;
+        }
+        if changes.removed.len() + changes.added.len() > most {
+            return Ok(None);
         }
     }
+    Ok(Some(changes))
 }
 
 #[cfg(test)]
@@ -236,12 +231,13 @@ mod tests {
         use Scope::{Exact, Subtree};
         let old = zone(1, &[("a.test", Exact), ("b.test", Subtree), ("c.example", Exact)]);
         let new = zone(2, &[("a.test", Subtree), ("c.example", Exact), ("d.test", Exact)]);
-        let changes = |side| {
-            let changes = Changes::new(Owners::new(old.as_bytes()), Owners::new(new.as_bytes()), side);
-            changes.map(|owner| owner.unwrap()).map(|o| (o.name.to_string(), o.below)).collect::<Vec<_>>()
-        };
-        assert_eq!(changes(Side::Removed), [("b.test".to_owned(), false), ("b.test".to_owned(), true)]);
-        assert_eq!(changes(Side::Added), [("a.test".to_owned(), true), ("d.test".to_owned(), false)]);
+        let compare = |most| changes(Owners::new(old.as_bytes()), Owners::new(new.as_bytes()), most).unwrap();
+        let found = compare(4).unwrap();
+        let short = |owners: &[Owner]| owners.iter().map(|o| (o.name.to_string(), o.below)).collect::<Vec<_>>();
+        assert_eq!(short(&found.removed), [("b.test".to_owned(), false), ("b.test".to_owned(), true)]);
+        assert_eq!(short(&found.added), [("a.test".to_owned(), true), ("d.test".to_owned(), false)]);
+        assert_eq!(found.records, 4);
+        assert!(compare(3).is_none());
     }
 
     #[test]
