@@ -196,10 +196,7 @@ impl Asked<'_> {
 }
 
 /// The beginning of an answer: header and question.
-pub(super) fn start(
-    request: &Message<impl AsRef<[u8]> + domain::dep::octseq::Octets>,
-    rcode: Rcode,
-) -> AnswerBuilder<Vec<u8>> {
+pub(super) fn start(request: &Message<impl domain::dep::octseq::Octets>, rcode: Rcode) -> AnswerBuilder<Vec<u8>> {
     let mut answer = match MessageBuilder::new_vec().start_answer(request, rcode) {
         Ok(answer) => answer,
         Err(_) => MessageBuilder::new_vec().answer(),

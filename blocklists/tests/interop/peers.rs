@@ -212,3 +212,29 @@ pub(crate) fn unbound(network: &Network, directory: &Path, zone: &str) -> Peer {
     peer.wait_for("start of service");
     peer
 }
+
+/// PowerDNS Recursor on address 4 with the zone as its policy, signed with the key. It hears no NOTIFY for such zones
+/// and looks every second instead.
+pub(crate) fn powerdns(network: &Network, directory: &Path, zone: &str, key: &str) -> Peer {
+    let directory = directory.join("powerdns");
+    fs::create_dir_all(&directory).unwrap();
+    let mut quoted = key.split('"').skip(1).step_by(2);
+    let (name, secret) = (quoted.next().unwrap(), quoted.next().unwrap());
+    let policy = format!(
+        "rpzPrimary({{\"{}\"}}, \"{zone}\", {{tsigname=\"{name}\", tsigalgo=\"hmac-sha256\", tsigsecret=\"{secret}\", \
+         refresh=1}})\n",
+        network.address(1)
+    );
+    fs::write(directory.join("policy.lua"), policy).unwrap();
+    let shown = directory.display();
+    let text = format!(
+        "local-address={}\nlua-config-file={shown}/policy.lua\nsocket-dir={shown}\nforward-zones=test={}\ndnssec=off\n\
+         security-poll-suffix=\nhint-file=no\nthreads=1\ndisable-packetcache=yes\n",
+        network.address(4),
+        network.address(9)
+    );
+    fs::write(directory.join("recursor.conf"), text).unwrap();
+    let mut command = Command::new("pdns_recursor");
+    command.arg(format!("--config-dir={shown}")).arg("--daemon=no");
+    Peer::start("pdns-recursor", &mut command)
+}

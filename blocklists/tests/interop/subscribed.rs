@@ -4,7 +4,8 @@ use signed_list::list::Scope;
 use signed_list::release::Class;
 
 use super::peers::{
-    Network, bind, dig, eventually, everything, is_blocked, place_for_bind, resolves, serve, unbound, write_key,
+    Network, bind, dig, eventually, everything, is_blocked, place_for_bind, powerdns, resolves, serve, unbound,
+    write_key,
 };
 use super::world::World;
 
@@ -52,6 +53,29 @@ async fn bind_and_unbound_enforce_each_release_within_seconds() {
     let changes = server.said().lines().filter(|line| line.contains("IXFR from 1, -2 +2 records")).count();
     assert_eq!(changes, 2, "each gets only what has changed");
     assert!(!server.said().contains("secret-legal"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn powerdns_enforces_each_release_with_a_key() {
+    let network = Network::new();
+    let mut world = World::new("powerdns").await;
+    let key = write_key(&world.work.directory().join("isp.key"), "isp");
+    world.set("keys = []", "keys = [\"isp.key\"]");
+    world.set("allow = [\"127.0.0.0/8\", \"::1/128\"]", "allow = []");
+    world.list("case/1", Class::Operator, "malware", "first.test", Scope::Subtree).await;
+    world.publish().await;
+    everything(network.address(9));
+    let server = serve(&network, world.work.directory());
+    let _powerdns = powerdns(&network, &world.directory, ZONE, &key);
+    let address = network.address(4);
+    assert!(eventually(|| is_blocked(address, "www.first.test")), "{}", server.said());
+    assert!(resolves(address, "other.test"));
+
+    world.list("case/2", Class::Operator, "malware", "second.test", Scope::Exact).await;
+    world.delist("case/1").await;
+    world.publish().await;
+    assert!(eventually(|| is_blocked(address, "second.test") && resolves(address, "www.first.test")));
+    assert!(server.said().contains("IXFR from 1, -2 +1 records"), "{}", server.said());
 }
 
 #[tokio::test(flavor = "multi_thread")]
