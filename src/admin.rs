@@ -91,14 +91,16 @@ struct Health {
     version: &'static str,
     uptime_seconds: u64,
     lists: Vec<ListState>,
-    /// Lists that are followed in repositories.
+    /// Lists that are followed.
     followed: Vec<FollowedState>,
 }
 
 #[derive(Serialize)]
 struct FollowedState {
     list: String,
+    /// Class of the list in its repository; "zone" for one that comes by zone transfer.
     class: &'static str,
+    /// Address of the repository, or of the primary and its zone.
     repository: String,
     /// Serial in force; 0 before the first release.
     serial: u64,
@@ -153,9 +155,9 @@ impl Health {
         }
         let mut followed = Vec::new();
         for follower in service.followers() {
-            let (source, status) = (&follower.source, follower.status());
+            let status = follower.status();
             let stale = status.is_stale(now);
-            let name = &source.name;
+            let name = follower.name();
             if status.serial == 0 {
                 problems
                     .push(format!("list {name} is not here yet: what no other list blocks is answered with SERVFAIL"));
@@ -168,9 +170,9 @@ impl Health {
             }
             problems.extend(status.problem.iter().map(|problem| format!("list {name}: {problem}")));
             followed.push(FollowedState {
-                list: name.clone(),
-                class: source.class.word(),
-                repository: source.repository.to_string(),
+                list: name.to_owned(),
+                class: follower.class(),
+                repository: follower.origin(),
                 serial: status.serial,
                 verified: status.verified_at,
                 stale,

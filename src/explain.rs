@@ -111,8 +111,8 @@ fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
     let mut notes = Vec::new();
     let followers = origin::followers(&config, &[], false)?;
     for follower in followers.iter().filter(|follower| follower.list().is_none()) {
-        let source = &follower.source;
-        notes.push(format!("list {} is followed and not here yet ({})", source.name, source.state.display()));
+        let (name, state) = (follower.name(), follower.state().display());
+        notes.push(format!("list {name} is followed and not here yet ({state})"));
     }
     let snapshot = origin::snapshot(origin, config, 1, &[], &followers, Manner::Look, &mut notes);
     let snapshot = snapshot.map_err(|error| error.to_string())?;

@@ -24,7 +24,7 @@
 //! | [`answer`] | writes answers over the questions they answer |
 //! | [`wire`] | reads DNS messages where they lie |
 //! | [`lists`] | list files: check, keep the last good one, swap |
-//! | [`releases`] | lists that are followed in a repository of signed releases |
+//! | [`releases`] | lists that are followed, in a repository of signed releases or by zone transfer |
 //! | [`journal`] | counters: what is kept of a query, which is never who or what |
 //! | [`metrics`] | the counters as Prometheus text |
 //! | [`admin`] | loopback HTTP: health, readiness, metrics |

@@ -24,7 +24,7 @@ use signed_list::digest::Suffixes;
 use signed_list::list::{CheckError, Checked, Cover, List, ListError, Overlay};
 
 use self::keep::Keeping;
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::policy::Categories;
 
 mod keep;
@@ -126,6 +126,8 @@ pub struct Followed {
     pub change: Option<Arc<Overlay>>,
     /// Names that this resolver alone blocks; with the categories and the key of the list.
     pub own: Option<Arc<List<Vec<u8>>>>,
+    /// Names that the list lets through, whatever else it says.
+    pub except: Option<Arc<List<Vec<u8>>>>,
 }
 
 impl Followed {
@@ -140,6 +142,12 @@ impl Followed {
             let more = own.lookup(suffixes);
             cover.name |= more.name;
             cover.below |= more.below;
+        }
+        if cover.name != 0
+            && let Some(except) = &self.except
+            && except.lookup(suffixes).name != 0
+        {
+            return Cover::default();
         }
         cover
     }
@@ -372,20 +380,20 @@ impl Loader<'_> {
     }
 }
 
-/// A list of a repository, ready for the filter.
+/// A list that is followed, ready for the filter. `state` is its directory.
 ///
 /// # Errors
 /// It holds a category that the configuration does not know.
-pub fn followed(config: &Config, source: &Source, followed: Followed) -> Result<Arc<Loaded>, ListsError> {
-    let categories = categories(config, &source.state, followed.list.categories(), true)?;
+pub fn followed(config: &Config, name: &str, state: &Path, followed: Followed) -> Result<Arc<Loaded>, ListsError> {
+    let categories = categories(config, state, followed.list.categories(), true)?;
     Ok(Arc::new(Loaded {
         list: followed.list.clone(),
-        path: source.state.clone(),
+        path: state.into(),
         stamp: None,
         from_last_good: false,
         followed: Some(followed),
         kept: false,
-        name: source.name.clone(),
+        name: name.into(),
         categories,
     }))
 }

@@ -86,7 +86,7 @@ pub fn render(service: &Service) -> String {
 fn followed(page: &Page, service: &Service) {
     let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
     let all: Vec<_> =
-        service.followers().iter().map(|follower| (follower.source.name.clone(), follower.status())).collect();
+        service.followers().iter().map(|follower| (follower.name().to_owned(), follower.status())).collect();
     let each = |value: fn(&Status) -> u64| all.iter().map(move |(name, status)| (name.as_str(), value(status)));
     page.counter("releases_applied_total", "Releases brought into force.", "list", each(|status| status.applied));
     page.counter(
@@ -104,6 +104,8 @@ fn followed(page: &Page, service: &Service) {
         "list",
         each(|status| status.pending as u64),
     );
+    let help = "Records of a zone that no list of names can hold.";
+    page.gauge("list_records_skipped", help, "list", each(|status| status.skipped));
     let stale = all.iter().map(|(name, status)| (name.as_str(), u64::from(status.is_stale(now))));
     page.gauge("list_stale", "1 if a list has not been seen to be current for three days.", "list", stale);
 

@@ -8,7 +8,7 @@ use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{Builder, ListMeta, Scope};
 use signed_list::name::Name;
 
-use crate::config::{Config, ConfigError, Source};
+use crate::config::{Config, ConfigError, Source, Zone};
 use crate::filter::Filter;
 use crate::lists::{self, ListsError, Loaded, Manner, Stamp};
 use crate::pipeline::Snapshot;
@@ -70,12 +70,13 @@ pub fn filtered(
     let mut missing = false;
     for follower in followers {
         match follower.list() {
-            Some(list) => lists.push(lists::followed(&config, &follower.source, list)?),
+            Some(list) => lists.push(lists::followed(&config, follower.name(), follower.state(), list)?),
             None => missing = true,
         }
     }
     let filter = Filter::new(&config, lists, allow);
-    Ok(Snapshot::new(generation, config, filter, missing))
+    let zones = followers.iter().filter(|follower| follower.is_zone()).cloned().collect();
+    Ok(Snapshot::new(generation, config, filter, missing, zones))
 }
 
 /// A follower for each list that the configuration follows; those of `old` go on
@@ -84,11 +85,15 @@ pub fn filtered(
 /// # Errors
 /// What the operator has to mend.
 pub fn followers(config: &Config, old: &[Arc<Follower>], live: bool) -> Result<Vec<Arc<Follower>>, String> {
-    let follower = |source: &Source| match old.iter().find(|follower| follower.source == *source) {
+    let source = |source: &Source| match old.iter().find(|follower| follower.follows(source)) {
         Some(follower) => Ok(follower.clone()),
-        None => Follower::new(source, live).map(Arc::new),
+        None => Follower::of_repository(source, live).map(Arc::new),
     };
-    config.sources.iter().map(follower).collect()
+    let zone = |zone: &Zone| match old.iter().find(|follower| follower.transfers(zone)) {
+        Some(follower) => Ok(follower.clone()),
+        None => Follower::of_zone(zone, live).map(Arc::new),
+    };
+    config.sources.iter().map(source).chain(config.zones.iter().map(zone)).collect()
 }
 
 /// The sample, by category of the built-in configuration.

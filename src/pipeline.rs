@@ -6,6 +6,7 @@
 //! [`Pipeline::answer_later`]. Every transport uses these two calls.
 
 mod later;
+mod notify;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::limit::{Limited, Limiter};
 use crate::local::Local;
 use crate::policy::{Client, Policies};
 use crate::query::{Query, Question, Refusal};
+use crate::releases::Follower;
 use crate::upstream::Upstreams;
 use crate::wire::{class, ede, flag, rcode, rtype};
 
@@ -46,6 +48,8 @@ pub struct Snapshot {
     /// A list that is followed is not here yet: what no other list blocks is not
     /// answered, since it might be on that one.
     pub incomplete: bool,
+    /// Followed zones, whose primaries say when there is something new.
+    pub zones: Vec<Arc<Follower>>,
     errors: Errors,
 }
 
@@ -59,13 +63,20 @@ struct Errors {
 
 impl Snapshot {
     /// Prepares all stages for a configuration and its lists.
-    pub fn new(generation: u32, config: Arc<Config>, filter: Filter, incomplete: bool) -> Self {
+    pub fn new(
+        generation: u32,
+        config: Arc<Config>,
+        filter: Filter,
+        incomplete: bool,
+        zones: Vec<Arc<Follower>>,
+    ) -> Self {
         Snapshot {
             generation,
             policies: Policies::new(&config),
             local: Local::new(&config),
             counters: (0..config.categories.len()).collect(),
             incomplete,
+            zones,
             filter,
             errors: Errors {
                 prohibited: ede_option(ede::PROHIBITED, ""),
@@ -180,6 +191,10 @@ impl Pipeline {
             }
         }
         if let Err(refusal) = read {
+            if let Some(length) = notify::answer(&snapshot.zones, packet, length, source.client) {
+                shard.ended(Outcome::Local);
+                return Verdict::Send(length);
+            }
             return refused(shard, packet, refusal, &query, payload);
         }
 

@@ -12,6 +12,8 @@
 //! 6. [`output`] puts the file in place, whole or not at all;
 //! 7. [`report`] counts along the way, and says what was left out, where it stood and why.
 //!
+//! [`transfer`] hands the open lists out to networks that run other software.
+//!
 //! [`command`] holds the verbs of the program and calls the rest in this order. `intake`, `guard` and `compile` are
 //! pure: text and names go in, and no file, clock or network is touched.
 
@@ -29,4 +31,5 @@ pub mod report;
 pub mod source;
 pub mod takedown;
 pub mod texts;
+pub mod transfer;
 pub mod triage;

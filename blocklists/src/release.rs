@@ -24,6 +24,7 @@
 //! | [`serve`] | a small web server for trials |
 //! | [`receipts`] | what resolvers say about releases in force; pure |
 //! | [`settings`], [`work`] | the publisher's work directory |
+//! | [`zones`] | open releases as zones, for those who run other software; pure |
 //! | [`outcome`] | what a run did |
 //!
 //! Who holds which key: two people for the legal class, one for the others, several for the root, who are needed only
@@ -54,3 +55,4 @@ pub mod store;
 pub mod supply;
 pub mod verify;
 pub mod work;
+pub mod zones;

@@ -30,6 +30,7 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
     let lists = paths(&file.lists.0.files, directory, "[lists]", report);
     let categories = categories(file.category, whole, report);
     let policies = policies(file.policy, &categories, &lists, directory, whole, report);
+    let (sources, zones) = sources(file.list, &categories, directory, whole, report);
     Config {
         server: server(file.server.0, whole, report),
         access: access(file.access.0, whole, report),
@@ -37,7 +38,8 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
         upstream: upstream(file.upstream.0, report),
         cache: cache(file.cache.0, report),
         last_good: file.lists.0.last_good.0.0.map(|path| directory.join(path)),
-        sources: sources(file.list, directory, whole, report),
+        sources,
+        zones,
         lists: lists.into_iter().map(|(path, _)| path).collect(),
         categories,
         policies,

@@ -9,7 +9,7 @@
 //! | `value.rs`, `address.rs` | single values: ranges, names, sizes, networks |
 //! | `check.rs` | what spans several settings; tables -> [`Config`] |
 //! | `filtering.rs` | the same for lists, categories and policies |
-//! | `source.rs` | the same for lists that are followed in a repository |
+//! | `source.rs`, `zone.rs` | the same for lists that are followed, in a repository or by zone transfer |
 //! | `error.rs` | the problems of a file, each with its line and what to do |
 //!
 //! Nothing else feeds settings in: no environment variables, no includes. What
@@ -34,9 +34,11 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod value;
+mod zone;
 
 pub use error::{ConfigError, Problem};
 pub use source::{Identity, Source};
+pub use zone::Zone;
 
 /// The version of the file format that this program reads.
 pub const VERSION: u64 = 1;
@@ -63,6 +65,8 @@ pub struct Config {
     pub lists: Vec<PathBuf>,
     /// Lists that are followed in a repository.
     pub sources: Vec<Source>,
+    /// Lists that are zones of somebody else, by zone transfer.
+    pub zones: Vec<Zone>,
     /// Where good lists are kept, to outlive a spoiled file and a restart.
     pub last_good: Option<PathBuf>,
     /// Categories in the order of the file, at most [`MAX_CATEGORIES`].

@@ -217,18 +217,22 @@ impl Default for Lists {
     }
 }
 
-/// `[[list]]`
+/// `[[list]]`, of both kinds: in a repository, and by zone transfer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Source {
     pub(super) name: Option<At<Text<Label>>>,
-    pub(super) class: Option<Text<Class>>,
-    pub(super) repository: Option<Text<Repository>>,
-    pub(super) addresses: Vec<At<Text<IpAddr>>>,
-    pub(super) root: Option<Text<FilePath>>,
+    pub(super) class: Option<At<Text<Class>>>,
+    pub(super) repository: Option<At<Text<Repository>>>,
+    pub(super) addresses: At<Vec<At<Text<IpAddr>>>>,
+    pub(super) root: Option<At<Text<FilePath>>>,
     pub(super) state: Option<At<Text<FilePath>>>,
-    pub(super) identity: Option<Text<Identity>>,
-    pub(super) interval: Int<1, 3_600>,
+    pub(super) identity: Option<At<Text<Identity>>>,
+    pub(super) interval: At<Int<1, 3_600>>,
+    pub(super) zone: Option<At<Text<Name>>>,
+    pub(super) primary: At<Vec<At<Text<Resolver>>>>,
+    pub(super) tsig: Option<At<Text<Identity>>>,
+    pub(super) category: Option<At<Text<Label>>>,
 }
 
 impl Default for Source {
@@ -237,11 +241,15 @@ impl Default for Source {
             name: None,
             class: None,
             repository: None,
-            addresses: Vec::new(),
+            addresses: at(Vec::new()),
             root: None,
             state: None,
             identity: None,
-            interval: Int::new(10),
+            interval: at(Int::new(10)),
+            zone: None,
+            primary: at(Vec::new()),
+            tsig: None,
+            category: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `[[list]]`: lists that are followed in a signed repository.
+//! `[[list]]`: lists that are followed in a signed repository. Those that come by zone transfer are in `zone.rs`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,10 +8,12 @@ use std::time::Duration;
 use signed_list::release::Class;
 use url::Url;
 
+use super::Category;
 use super::check::{plain, start};
 use super::error::Report;
 use super::shape::{self, At, Table};
 use super::value::{FilePath, Written, choose};
+use super::zone::{self, Zone};
 
 /// A list that is followed in a repository of releases (TUF).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,16 @@ pub enum Identity {
     File(PathBuf),
     /// Given by systemd, in the directory that `CREDENTIALS_DIRECTORY` names.
     Credential(String),
+}
+
+impl Identity {
+    /// The same with relative paths in a directory.
+    pub(super) fn below(self, directory: &Path) -> Identity {
+        match self {
+            Identity::File(path) => Identity::File(directory.join(path)),
+            credential => credential,
+        }
+    }
 }
 
 impl Written for Identity {
@@ -104,20 +116,44 @@ impl Written for IpAddr {
     }
 }
 
-/// `[[list]]`
+/// `[[list]]`: those in a repository, and those that come by zone transfer.
 pub(super) fn sources(
     tables: Vec<At<Table<shape::Source>>>,
+    categories: &[Category],
     directory: &Path,
     whole: bool,
     report: &mut Report<'_>,
-) -> Vec<Source> {
+) -> (Vec<Source>, Vec<Zone>) {
     let (mut names, mut states) = (HashMap::new(), HashMap::new());
-    let mut sources = Vec::new();
+    let (mut sources, mut zones) = (Vec::new(), Vec::new());
     for table in tables {
         let place = start(&table);
         let Table(table) = table.into_inner();
+        let title = match &table.name {
+            Some(name) => format!("[[list]] \"{}\"", name.get_ref().0.0),
+            None => "[[list]]".to_owned(),
+        };
+        let of_zone = zone::keys(&table);
+        let of_repository = keys(&table);
+        if let Some((key, at)) = of_repository.iter().find(|_| !of_zone.is_empty()) {
+            let (other, _) = of_zone[0];
+            report.add(*at, format!("{title} has both '{key}', which is for a list in a repository, and '{other}', which is for a zone transfer; remove one of them, or make two lists"));
+            continue;
+        }
+        if let Some(name) = &table.name {
+            once(&mut names, &name.get_ref().0.0, name, "'name' in [[list]]", report);
+        }
+        let at = |path: &FilePath| directory.join(&path.0);
+        let state = table.state.as_ref().map(|state| at(&state.get_ref().0));
+        if let (Some(path), Some(state)) = (&state, &table.state) {
+            once(&mut states, &path.display().to_string(), state, &format!("'state' in {title}"), report);
+        }
+        if !of_zone.is_empty() {
+            zones.extend(zone::zone(table, state, categories, directory, &title, place, whole, report));
+            continue;
+        }
         let (Some(name), Some(class), Some(repository), Some(root), Some(state)) =
-            (&table.name, &table.class, &table.repository, &table.root, &table.state)
+            (&table.name, &table.class, &table.repository, &table.root, state)
         else {
             let missing = [
                 ("name", table.name.is_none()),
@@ -126,19 +162,10 @@ pub(super) fn sources(
                 ("root", table.root.is_none()),
                 ("state", table.state.is_none()),
             ];
-            let missing: Vec<_> = missing.iter().filter(|(_, gone)| *gone).map(|(key, _)| format!("'{key}'")).collect();
-            if whole {
-                let what = format!("[[list]] has no {}; each list needs it", missing.join(", "));
-                report.add(place, what);
-            }
+            absent(&missing, place, whole, report);
             continue;
         };
-        let title = format!("[[list]] \"{}\"", name.get_ref().0.0);
-        once(&mut names, &name.get_ref().0.0, name, "'name' in [[list]]", report);
-        let at = |path: &FilePath| directory.join(&path.0);
-        let path = at(&state.get_ref().0);
-        once(&mut states, &path.display().to_string(), state, &format!("'state' in {title}"), report);
-        let class = class.0;
+        let class = class.get_ref().0;
         if class.is_sealed() && table.identity.is_none() && whole {
             report.add(
                 place,
@@ -148,18 +175,37 @@ pub(super) fn sources(
         sources.push(Source {
             name: name.get_ref().0.0.clone(),
             class,
-            repository: repository.0.0.clone(),
-            addresses: plain(table.addresses),
-            root: at(&root.0),
-            state: path,
-            identity: table.identity.map(|identity| match identity.0 {
-                Identity::File(path) => Identity::File(directory.join(path)),
-                credential => credential,
-            }),
-            interval: Duration::from_secs(table.interval.get()),
+            repository: repository.get_ref().0.0.clone(),
+            root: at(&root.get_ref().0),
+            addresses: plain(table.addresses.into_inner()),
+            state,
+            identity: table.identity.map(|identity| identity.into_inner().0.below(directory)),
+            interval: Duration::from_secs(table.interval.get_ref().get()),
         });
     }
-    sources
+    (sources, zones)
+}
+
+/// The keys in a table that only a list in a repository has, with their places.
+fn keys(table: &shape::Source) -> Vec<(&'static str, usize)> {
+    let keys = [
+        ("class", table.class.as_ref().map(start)),
+        ("repository", table.repository.as_ref().map(start)),
+        ("addresses", Some(start(&table.addresses)).filter(|at| *at > 0)),
+        ("root", table.root.as_ref().map(start)),
+        ("identity", table.identity.as_ref().map(start)),
+        ("interval", Some(start(&table.interval)).filter(|at| *at > 0)),
+    ];
+    keys.into_iter().filter_map(|(key, at)| Some((key, at?))).collect()
+}
+
+/// Reports the keys without which a list cannot be.
+pub(super) fn absent(missing: &[(&str, bool)], place: usize, whole: bool, report: &mut Report<'_>) {
+    let missing: Vec<_> = missing.iter().filter(|(_, gone)| *gone).map(|(key, _)| format!("'{key}'")).collect();
+    // What was refused is not absent.
+    if whole {
+        report.add(place, format!("[[list]] has no {}; each list needs it", missing.join(", ")));
+    }
 }
 
 /// Reports a value that another list has already.

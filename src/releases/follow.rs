@@ -403,7 +403,7 @@ impl Follower {
         change: Option<Overlay>,
     ) -> Result<Current, Trouble> {
         let own = epoch.as_ref().map(|epoch| watermark(&list, epoch)).transpose()?.flatten().map(Arc::new);
-        let list = Followed { list, change: change.map(Arc::new), own };
+        let list = Followed { list, change: change.map(Arc::new), own, except: None };
         Ok(Current { held, epoch, list, since: std::time::Instant::now() })
     }
 
@@ -596,12 +596,12 @@ async fn target(repository: &Repository, fetcher: &Fetcher, name: &str) -> Resul
 }
 
 /// Unix milliseconds.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// From 0 to 1. Without randomness everybody would only come at the same time.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     let mut octets = [0; 4];
     if getrandom::fill(&mut octets).is_err() {
         return 0.5;

@@ -51,6 +51,19 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a directory for a list that is in no repository.
+    pub(super) fn bare(directory: &Path, make: bool) -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        if make {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        Ok(Store { directory: directory.into() })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     pub(super) fn trusted(&self) -> PathBuf {
         self.directory.join("trusted")
     }

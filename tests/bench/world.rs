@@ -80,7 +80,7 @@ impl World {
         let lists = vec![embedded(&config, list)];
         let allow_lists = config.policies.iter().map(|_| Vec::new()).collect();
         let filter = Filter::new(&config, lists, allow_lists);
-        let snapshot = Snapshot::new(1, Arc::new(config), filter, false);
+        let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
         let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
         let pipeline = Arc::new(Pipeline::new(snapshot, Upstreams::new(&[], settings), 1));
         let snapshot = pipeline.snapshot.load_full();

@@ -9,6 +9,7 @@
 //! | `interop` | servers and clients of others at both ends |
 //! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
 //! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
+//! | `transfer` | lists that are zones of somebody else: BIND, our own server, primaries that lie |
 //!
 //! Everything happens on loopback. Each test has a network of its own in
 //! 127/8 and a directory of its own, so tests run side by side.
@@ -19,4 +20,5 @@ mod interop;
 mod liar;
 mod operation;
 mod scenarios;
+mod transfer;
 mod world;

@@ -260,7 +260,7 @@ pub fn config(input: &[u8]) {
             for rule in config.policies.iter().flat_map(|policy| &policy.deny) {
                 assert!(matches!(rule.scope, Scope::Subtree | Scope::Exact) && !rule.name.is_root());
             }
-            drop(Snapshot::new(1, Arc::new(config), filter, false));
+            drop(Snapshot::new(1, Arc::new(config), filter, false, Vec::new()));
         }
     }
 }

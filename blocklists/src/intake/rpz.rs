@@ -14,6 +14,7 @@
 //! all there is.
 
 use signed_list::list::Scope;
+use signed_list::rpz::{Action, is_other_trigger};
 
 use super::{Found, Reason, hosts};
 
@@ -93,15 +94,14 @@ impl Zone {
             Ok(None) => return,
             Err(reason) => return found(Found::Skip(reason)),
         };
-        if name.contains("rpz-") && is_other_trigger(&name) {
+        if name.contains("rpz-") && is_other_trigger(name.rsplit('.').next().unwrap_or(&name).as_bytes()) {
             return found(Found::Skip(Reason::Trigger));
         }
         let blocks = if kind.eq_ignore_ascii_case("CNAME") {
-            let itself = data.strip_suffix('.').is_some_and(|target| target.eq_ignore_ascii_case(&name));
-            if data.eq_ignore_ascii_case("rpz-passthru.") || itself {
-                return found(Found::Exception);
+            match Action::of(data, &name) {
+                Action::PassThru => return found(Found::Exception),
+                action => action == Action::Block,
             }
-            matches!(data, "." | "*.") || data.eq_ignore_ascii_case("rpz-drop.")
         } else {
             let address = kind.eq_ignore_ascii_case("A") || kind.eq_ignore_ascii_case("AAAA");
             address && hosts::leads_nowhere(data) == Some(true)
@@ -185,12 +185,6 @@ fn is_ttl(word: &str) -> bool {
 
 fn is_class(word: &str) -> bool {
     ["IN", "CH", "HS"].iter().any(|class| word.eq_ignore_ascii_case(class))
-}
-
-/// Whether the trigger is an address or a name server instead of the name asked for.
-fn is_other_trigger(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    ["rpz-ip", "rpz-nsip", "rpz-nsdname", "rpz-client-ip"].iter().any(|trigger| last.eq_ignore_ascii_case(trigger))
 }
 
 #[cfg(test)]

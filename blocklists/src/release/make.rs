@@ -24,6 +24,7 @@ use super::select::{self, Entry, Head, Refusal, Selection, Share};
 use super::stage::{Plan, Release, Stage, StageError};
 use super::supply;
 use super::work::{Card, Pin, WorkError, read_json};
+use super::zones;
 use crate::person::{hex, unhex};
 
 const DAY: u64 = 86_400;
@@ -313,6 +314,8 @@ impl Publisher<'_> {
             roles: documents.iter().map(|document| document.role().to_owned()).collect(),
             release: Some(Release { card, jump: survey.jump.clone(), decided: made.manifest.decided }),
         };
+        let offered = self.work.settings.zones.open_classes().any(|offered| offered == class);
+        let zones = if offered { zones::make(&self.work.scheme, &head, entries) } else { Vec::new() };
         let index = index.write();
         let secrets = epoch.as_ref().filter(|_| draft.new_epoch || !envelopes.is_empty());
         let mut staged: Vec<(String, Vec<u8>)> = Vec::new();
@@ -325,6 +328,7 @@ impl Publisher<'_> {
             files.iter().map(|file| (format!("targets/{}", file.path()), file.content.as_slice())).collect();
         contents.push(("list".to_owned(), &compiled.file));
         contents.push(("index".to_owned(), &index));
+        contents.extend(zones.iter().map(|(list, text)| (zones::staged(list), text.as_bytes())));
         contents.extend(staged.iter().map(|(name, content)| (name.clone(), content.as_slice())));
         let stage = Stage::put(self.work, plan, documents, &contents)?;
         report.phase("stage", start);
@@ -361,6 +365,12 @@ impl Publisher<'_> {
             moves: card.moves,
         };
         let list = select::compile(&entries, self.work.scheme.categories(class), &head)?.file;
+        for (zone, text) in zones::make(&self.work.scheme, &head, &entries) {
+            let path = stage.directory().join(zones::staged(&zone));
+            if path.exists() && fs::read(&path).map_err(io(&path, "read"))? != text.as_bytes() {
+                return Err(PublishError::NotTheLedger { about: about(), file: zones::staged(&zone) });
+            }
+        }
 
         // What the documents name is either in force already or lies here with the right hash.
         for document in &stage.documents {

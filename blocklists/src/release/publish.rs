@@ -12,7 +12,7 @@
 //! From step 3 on an interrupted run is repeated by the next command, with the same result: a stage stays until all of
 //! it is done.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ use super::repository::{self, Ceremony, Dates, Document, Metadata, RepositoryErr
 use super::stage::{KEYS, Release, Stage, StageError};
 use super::store::{self, Destination, Retired, StoreError, TIMESTAMP};
 use super::work::{Lock, Work, WorkError, read_json};
+use super::zones;
 use crate::guard::Guard;
 use crate::ledger::event::{ReleaseRecord, Role};
 use crate::ledger::{Ledger, LedgerError};
@@ -334,6 +335,18 @@ impl Publisher<'_> {
         for what in ["list", "index"] {
             link(&stage.directory().join(what), &self.work.kept(card.class, card.serial, what))?;
         }
+        let lists = zones::lists(&self.work.scheme, card.class);
+        for list in &lists {
+            let staged = stage.directory().join(zones::staged(list));
+            let in_force = self.work.zone_in_force(list);
+            if staged.exists() {
+                link(&staged, &self.work.zone(card.class, card.serial, list))?;
+                link(&staged, &in_force)?;
+            } else {
+                // Not offered any more, or staged by an older version of this program: no old zone passes for a new one.
+                gone(fs::remove_file(&in_force)).map_err(io(&in_force, "taken away"))?;
+            }
+        }
         let text = serde_json::to_vec_pretty(card).map_err(PayloadError::Manifest)?;
         NewFile::put(&self.work.kept(card.class, card.serial, "json"), &text, true)?;
         let serials = self.work.serials(card.class)?;
@@ -341,13 +354,13 @@ impl Publisher<'_> {
         for serial in serials.into_iter().take(old).filter(|serial| Some(*serial) != card.pinned_to) {
             for what in ["json", "index", "list"] {
                 let path = self.work.kept(card.class, serial, what);
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(io(&path, "taken away")(error));
-                    }
-                    _ => {}
-                }
+                gone(fs::remove_file(&path)).map_err(io(&path, "taken away"))?;
             }
+        }
+        let zones = self.work.zones(card.class)?;
+        let old = zones.len().saturating_sub(usize::try_from(self.work.settings.zones.keep).unwrap_or(usize::MAX));
+        for path in zones.values().take(old).flat_map(BTreeMap::values) {
+            gone(fs::remove_file(path)).map_err(io(path, "taken away"))?;
         }
         Ok(())
     }
@@ -478,16 +491,20 @@ fn link(from: &Path, to: &Path) -> Result<(), PublishError> {
     let folder = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io(folder, "made"))?;
     let beside = PathBuf::from(format!("{}.tmp", to.display()));
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
     gone(fs::remove_file(&beside)).map_err(io(&beside, "taken away"))?;
     fs::hard_link(from, &beside).map_err(io(to, "put in place"))?;
     fs::rename(&beside, to).map_err(io(to, "put in place"))?;
     // Two names of one file are not renamed onto each other, as an interrupted run would have left them.
     gone(fs::remove_file(&beside)).map_err(io(&beside, "taken away"))?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder, "made to survive a crash"))
+}
+
+/// What is not there need not be taken away.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn io(path: &Path, step: &'static str) -> impl FnOnce(io::Error) -> PublishError {

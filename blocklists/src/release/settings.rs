@@ -1,9 +1,16 @@
 //! Settings of a publisher: `release.toml` in its work directory, written by `init` with every setting and its reason.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
 use serde::Deserialize;
+use signed_list::name::Name;
+use signed_list::release::Class;
 use thiserror::Error;
 
 use super::hold::Bounds;
+use crate::transfer::NEVER_IN_CLEAR;
 
 /// What `init` writes. A test reads it and compares it with [`Settings::default`].
 pub const TEMPLATE: &str = include_str!("../../release.toml");
@@ -24,6 +31,8 @@ pub struct Settings {
     pub epoch: Epochs,
     /// The jump guard.
     pub hold: Bounds,
+    /// Open lists as zones, for those who run other software.
+    pub zones: Zones,
 }
 
 /// How long metadata lives.
@@ -57,6 +66,45 @@ pub struct Epochs {
     pub max_age_days: u64,
 }
 
+/// Open lists as zones, for those who run other software.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Zones {
+    /// The zones are called `CLASS.ORIGIN` and `CATEGORY.ORIGIN`; empty for a name of the scheme.
+    pub origin: String,
+    /// The classes that are offered.
+    pub classes: Vec<String>,
+    /// Releases whose zones are kept, to hand out what has changed since.
+    pub keep: u64,
+    /// Files with TSIG keys; whoever signs with one gets all zones.
+    pub keys: Vec<PathBuf>,
+    /// Networks that need no key.
+    pub allow: Vec<IpNet>,
+    /// Subscribers that are told at once.
+    pub notify: Vec<SocketAddr>,
+}
+
+impl Zones {
+    /// The classes that are offered. The legal one is refused where settings are read.
+    pub fn open_classes(&self) -> impl Iterator<Item = Class> {
+        self.classes.iter().filter_map(|word| Class::of_word(word)).filter(|class| !class.is_sealed())
+    }
+}
+
+impl Default for Zones {
+    fn default() -> Zones {
+        let network = |text: &str| text.parse().expect("a default can be read");
+        Zones {
+            origin: String::new(),
+            classes: ["operator", "venue"].map(str::to_owned).into(),
+            keep: 8,
+            keys: Vec::new(),
+            allow: vec![network("127.0.0.0/8"), network("::1/128")],
+            notify: Vec::new(),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -66,6 +114,7 @@ impl Default for Settings {
             release: Release::default(),
             epoch: Epochs::default(),
             hold: Bounds::default(),
+            zones: Zones::default(),
         }
     }
 }
@@ -96,6 +145,12 @@ pub enum SettingsError {
     Toml(#[from] toml::de::Error),
     #[error("version {0} is unknown; this program reads version 1")]
     Version(u32),
+    #[error("zones.classes names the class \"{0}\", which this program does not know; write \"operator\" or \"venue\"")]
+    Class(String),
+    #[error("zones.classes names the class \"legal\", and {NEVER_IN_CLEAR}")]
+    Legal,
+    #[error("zones.origin is no name: {0}")]
+    Origin(signed_list::name::NameError),
     #[error("{0} must be from {1} to {2}")]
     Range(&'static str, u64, u64),
 }
@@ -120,10 +175,21 @@ impl Settings {
             ("release.grace_minutes", release.grace_minutes, 1, 10_080),
             ("epoch.max_age_days", epoch.max_age_days, 1, 365),
             ("hold.percent", hold.percent, 0, 100),
+            ("zones.keep", settings.zones.keep, 1, 1000),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(SettingsError::Range(name, least, most));
             }
+        }
+        for word in &settings.zones.classes {
+            match Class::of_word(word) {
+                None => return Err(SettingsError::Class(word.clone())),
+                Some(class) if class.is_sealed() => return Err(SettingsError::Legal),
+                Some(_) => {}
+            }
+        }
+        if !settings.zones.origin.is_empty() {
+            Name::parse(&settings.zones.origin).map_err(SettingsError::Origin)?;
         }
         Ok(settings)
     }
@@ -139,7 +205,18 @@ mod tests {
         for word in ["timestamp_hours", "snapshot_hours", "release_days", "root_days", "every_hours", "keep"] {
             assert!(TEMPLATE.contains(&format!("\n{word} = ")), "{word}");
         }
-        for word in ["grace_minutes", "max_age_days", "entries", "percent", "to"] {
+        for word in [
+            "grace_minutes",
+            "max_age_days",
+            "entries",
+            "percent",
+            "to",
+            "origin",
+            "classes",
+            "keys",
+            "allow",
+            "notify",
+        ] {
             assert!(TEMPLATE.contains(&format!("\n{word} = ")), "{word}");
         }
     }
@@ -152,6 +229,9 @@ mod tests {
             ("keep = 32", "kept = 32", "unknown field `kept`"),
             ("timestamp_hours = 24", "timestamp_hours = 0", "expiry.timestamp_hours must be"),
             ("percent = 5", "percent = 101", "hold.percent must be"),
+            ("classes = [\"operator\"", "classes = [\"legal\"", "the legal list never leaves in clear"),
+            ("classes = [\"operator\"", "classes = [\"oprator\"", "\"oprator\", which this program does not know"),
+            ("origin = \"\"", "origin = \"a..b\"", "zones.origin is no name"),
         ] {
             let error = Settings::read(&TEMPLATE.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(error.contains(reason), "{reason:?} is not in {error:?}");

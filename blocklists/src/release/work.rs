@@ -6,12 +6,15 @@
 //! ledger.db      the ledger                        recipients.toml   the enrolled resolvers
 //! feeds.toml     public lists that are fetched     feeds/NAME/    what is kept of each of them
 //! epochs/        secrets of each epoch, and its envelopes
-//! lists/CLASS/   SERIAL.list, SERIAL.index, SERIAL.json: what is kept of a release
+//! lists/CLASS/   SERIAL.list, SERIAL.index, SERIAL.json: what is kept of a release; of an open one also its zones,
+//!                SERIAL.CLASS.rpz and SERIAL.CATEGORY.rpz
+//! rpz/           the zones in force
 //! staged/        releases and changes of keys that wait for signatures
 //! public/        the repository as it is published; copied from here to where the resolvers find it
 //! lock           held by the command that is at work
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use signed_list::digest::DigestKey;
+use signed_list::name::Name;
 use signed_list::release::Class;
 use thiserror::Error;
 
@@ -340,6 +344,50 @@ impl Work {
                 .map(Some)
                 .ok_or_else(|| WorkError::Damaged { path, why: "it is cut off or changed".to_owned() }),
         }
+    }
+
+    /// The name that all zones lie below.
+    pub fn zone_origin(&self) -> Name {
+        let own = || {
+            let zone = &self.scheme.ground.test_zone;
+            let domain = zone.parent().filter(|domain| domain.labels() > 1).unwrap_or_else(|| zone.clone());
+            Name::parse(&format!("rpz.{domain}"))
+        };
+        // Checked where settings are read; a test zone too long for four more octets has no zones either.
+        Name::parse(&self.settings.zones.origin)
+            .or_else(|_| own())
+            .unwrap_or_else(|_| self.scheme.ground.test_zone.clone())
+    }
+
+    /// The file of a zone of a release.
+    pub fn zone(&self, class: Class, serial: u64, list: &str) -> PathBuf {
+        self.kept(class, serial, &format!("{list}.rpz"))
+    }
+
+    /// The file of a zone in force.
+    pub fn zone_in_force(&self, list: &str) -> PathBuf {
+        self.directory.join(format!("rpz/{list}.rpz"))
+    }
+
+    /// The zones of a class that are kept, by serial and by class or category.
+    pub fn zones(&self, class: Class) -> Result<BTreeMap<u64, BTreeMap<String, PathBuf>>, WorkError> {
+        let mut zones: BTreeMap<u64, BTreeMap<String, PathBuf>> = BTreeMap::new();
+        let path = self.directory.join(format!("lists/{}", class.word()));
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(zones),
+            other => other.map_err(|error| WorkError::Read { path: path.clone(), error })?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| WorkError::Read { path: path.clone(), error })?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let parts = name.strip_suffix(".rpz").and_then(|name| name.split_once('.'));
+            let parts = parts.and_then(|(serial, list)| Some((serial.parse::<u64>().ok()?, list.to_owned())));
+            // The card is put in place after the zones: without it they belong to a release that is just being kept.
+            if let Some((serial, list)) = parts.filter(|(serial, _)| self.kept(class, *serial, "json").exists()) {
+                zones.entry(serial).or_default().insert(list, entry.path());
+            }
+        }
+        Ok(zones)
     }
 
     /// Serials of the releases of a class that are kept, ascending.
