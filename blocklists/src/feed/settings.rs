@@ -376,7 +376,7 @@ mod tests {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         let twice = format!("{good}{}", &good["version = 1\n".len()..]);
-        assert!(read(&twice).unwrap_err().to_string().contains("line 9: there is a feed 'one' above already"));
+        assert!(read(&twice).unwrap_err().to_string().contains("line 10: there is a feed 'one' above already"));
     }
 
     #[test]
