@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 }
             }
             let mut chosen = if *due { is_due(&work, &[])? } else { configured.feeds.iter().collect() };
-            chosen.retain(|feed| feeds.is_empty() || feeds.iter().any(|name| *name == feed.name));
+            chosen.retain(|feed| feeds.is_empty() || feeds.contains(&feed.name));
             let patience = Patience { whole: Duration::from_secs(*deadline), ..Patience::default() };
             let looked = block_on(async { Ok(look(&work, &chosen, *force, patience).await) })?;
             place.print(&looked, || looked_text(&looked))?;
@@ -249,9 +249,9 @@ fn text(shown: &[Shown], now: u64) -> String {
 /// A time that has passed, in few letters.
 fn age(seconds: u64) -> String {
     match seconds {
-        ..60 => "now".to_owned(),
-        ..3600 => format!("{} min", seconds / 60),
-        ..172_800 => format!("{} h", seconds / 3600),
+        0..60 => "now".to_owned(),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
 }
