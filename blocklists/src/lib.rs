@@ -12,6 +12,8 @@
 //! 6. [`output`] puts the file in place, whole or not at all;
 //! 7. [`report`] counts along the way, and says what was left out, where it stood and why.
 //!
+//! [`feed`] takes lists from the web on a schedule through the first three of these, and [`release`] brings them, and what
+//! the [`ledger`] holds, to resolvers.
 //! [`transfer`] hands the open lists out to networks that run other software.
 //!
 //! [`command`] holds the verbs of the program and calls the rest in this order. `intake`, `guard` and `compile` are

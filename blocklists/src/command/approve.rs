@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
         if is_interactive() && !signer.yes {
             let (scheme, members) = (place.scheme(None)?, ledger.members().await?);
-            eprint!("{}\n", view::card(&case, now(), &scheme, &Names::of(&members)));
+            eprintln!("{}", view::card(&case, now(), &scheme, &Names::of(&members)));
         }
         signer.confirm(&format!("Block {}?", view::brief(&case)))?;
         let at = now();

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
         let asking = is_interactive() && !signer.yes;
         if asking {
-            eprint!("{}\n", view::card(&case, now(), &scheme, &Names::of(&ledger.members().await?)));
+            eprintln!("{}", view::card(&case, now(), &scheme, &Names::of(&ledger.members().await?)));
         }
         if arguments.confirm || arguments.reopen || case.unreviewed {
             let outcome = outcome(arguments, asking)?;

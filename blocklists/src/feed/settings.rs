@@ -291,7 +291,7 @@ impl Lines<'_> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => is_private(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => is_private(IpAddr::V6(address)),
-            Some(Host::Domain(host)) => host == "localhost",
+            Some(Host::Domain(_)) => false,
             None => return Err(self.at(text, "url names no host")),
         };
         Ok(Place::Web { url, private: private || literal })
@@ -376,7 +376,7 @@ mod tests {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         let twice = format!("{good}{}", &good["version = 1\n".len()..]);
-        assert!(read(&twice).unwrap_err().to_string().contains("line 9: there is a feed 'one' above already"));
+        assert!(read(&twice).unwrap_err().to_string().contains("line 10: there is a feed 'one' above already"));
     }
 
     #[test]

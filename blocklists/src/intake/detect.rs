@@ -89,6 +89,10 @@ fn telling(line: &str) -> Telling {
     if line.is_empty() || line.starts_with(['#', ';', '!', '(', ')']) || line.starts_with("//") {
         return Nothing;
     }
+    // The clause that those stand in; as a line of its own it is no name either.
+    if line == "server:" {
+        return Nothing;
+    }
     if line.starts_with("local-zone:") || line.starts_with("local-data:") {
         return Maybe(Format::Unbound);
     }

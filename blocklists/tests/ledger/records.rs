@@ -66,7 +66,8 @@ fn the_shipped_schemas_are_those_of_the_types() {
         let record = schema.get("$defs").map_or(&schema, |defs| &defs["Record"]);
         let mut properties: Vec<&str> = record["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut fields = FIELDS.to_vec();
-        (properties.sort_unstable(), fields.sort_unstable());
+        properties.sort_unstable();
+        fields.sort_unstable();
         assert_eq!(properties, fields);
         assert_eq!(record["additionalProperties"], false);
         assert_eq!(record["required"], json!(["case_ref", "source", "category", "assessed_at"]));

@@ -11,5 +11,6 @@ mod keys;
 mod leaks;
 mod life;
 mod places;
+mod server;
 mod verbs;
 mod world;

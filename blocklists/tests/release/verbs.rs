@@ -61,7 +61,7 @@ async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
     run(&["sign", "--key", "cen.pem"]).failed_with(&["holds none of the roles that have to sign"]);
     run(&["sign"]).failed_with(&["nobody signs: name a key"]);
     let last = run(&["sign", "--key", "op.pem"]).fine();
-    assert!(last.out.contains("in force") && last.out.contains("8 files") == false, "{}", last.out);
+    assert!(last.out.contains("in force") && !last.out.contains("8 files"), "{}", last.out);
     let out = run(&["publish", "--key", "op.pem", "--json"]).fine().json();
     let class = |name: &str| out["classes"].as_array().unwrap().iter().find(|it| it["class"] == name).cloned().unwrap();
     assert_eq!(
@@ -183,7 +183,7 @@ async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
     let out = run(&["rollback", "--class", "operator", "--to", "1", "--key", &world.key("op")]).fine().out;
     assert!(out.contains("back to release 1") && out.contains("in force"), "{out}");
     assert!(run(&["diff", "--class", "operator"]).fine().out.contains("nothing to release"));
-    assert!(run(&["diff", "--class", "operator", "--resume"]).fine().out.contains("62 come") == false);
+    assert!(!run(&["diff", "--class", "operator", "--resume"]).fine().out.contains("62 come"));
 }
 
 #[tokio::test]
