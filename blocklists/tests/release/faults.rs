@@ -10,7 +10,8 @@ use friendly_blocklist::release::publish::PublishError;
 use friendly_blocklist::release::work::{Work, WorkError};
 use signed_list::release::Class;
 
-use crate::world::{Resolver, World, command, covers, ended, outcome};
+use crate::program::{command, ended};
+use crate::world::{Resolver, World, covers, outcome};
 
 /// Milliseconds until the next kill: a run takes some 300.
 fn moments() -> impl Iterator<Item = u64> {

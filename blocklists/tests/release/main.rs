@@ -10,5 +10,6 @@ mod keys;
 mod leaks;
 mod life;
 mod places;
+mod program;
 mod verbs;
 mod world;
