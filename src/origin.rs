@@ -84,9 +84,9 @@ pub fn filtered(
 /// # Errors
 /// What the operator has to mend.
 pub fn followers(config: &Config, old: &[Arc<Follower>], live: bool) -> Result<Vec<Arc<Follower>>, String> {
-    let follower = |source: &Source| match old.iter().find(|follower| follower.source == *source) {
-        Some(follower) => Ok(follower.clone()),
-        None => Follower::new(source, live).map(Arc::new),
+    let follower = |source: &Source| match old.iter().find(|follower| follower.source.state == source.state) {
+        Some(follower) if follower.is_for(source) => Ok(follower.clone()),
+        before => Follower::new(source, before.map(|before| &**before), live).map(Arc::new),
     };
     config.sources.iter().map(follower).collect()
 }
