@@ -8,6 +8,7 @@
 //! | `faults` | one test for each fault, attack and promise |
 //! | `interop` | servers and clients of others at both ends |
 //! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
+//! | `releases` | lists followed in a real repository of signed releases |
 //! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
 //!
 //! Everything happens on loopback. Each test has a network of its own in
@@ -18,5 +19,6 @@ mod faults;
 mod interop;
 mod liar;
 mod operation;
+mod releases;
 mod scenarios;
 mod world;
