@@ -37,7 +37,8 @@ pub struct Follower {
     pub(super) store: Store,
     remote: Remote,
     root: Vec<u8>,
-    current: ArcSwapOption<Current>,
+    /// Shared with whoever followed it before with other settings, so that a reload leaves no gap.
+    current: Arc<ArcSwapOption<Current>>,
     state: Mutex<State>,
     asked: Notify,
 }
@@ -86,6 +87,7 @@ impl Follower {
         let store = store.map_err(|error| {
             path(&source.state, &format!("{error}; this user has to be able to write to the directory, alone"))
         })?;
+        let same = before.filter(|it| (it.source.class, &it.source.identity) == (source.class, &source.identity));
         let follower = Follower {
             remote: Remote::new(source).map_err(title)?,
             state: Mutex::new(State {
@@ -102,10 +104,13 @@ impl Follower {
             identity,
             store,
             root,
-            current: ArcSwapOption::empty(),
+            current: same.map_or_else(Arc::default, |before| before.current.clone()),
             asked: Notify::new(),
         };
-        follower.restore();
+        match same {
+            Some(_) => follower.catch_up(),
+            None => follower.restore(),
+        }
         Ok(follower)
     }
 
@@ -145,7 +150,7 @@ impl Follower {
     /// Looks at the repository now and then, for ever.
     pub async fn run(&self, take_over: TakeOver<'_>) {
         let _turn = self.store.turn().await;
-        self.catch_up(take_over);
+        self.catch_up();
         let mut failures = 0u32;
         loop {
             let looked = AssertUnwindSafe(self.round(take_over)).catch_unwind().await;
@@ -304,18 +309,9 @@ impl Follower {
     }
 
     /// Whoever followed the list before may have gone on while this one was made.
-    fn catch_up(&self, take_over: TakeOver<'_>) {
-        let mine = self.current.load().as_ref().map(|current| current.held.clone());
-        if let Ok(Some(held)) = self.store.held()
-            && mine.is_none_or(|mine| mine != held && mine.manifest.serial <= held.manifest.serial)
-            && !self.state().unkept
-        {
-            let before = self.current.load_full();
-            self.restore();
-            if let Err(why) = take_over() {
-                self.current.store(before);
-                self.tell(&Trouble::NotTaken { serial: held.manifest.serial, why });
-            }
+    fn catch_up(&self) {
+        if let Some(current) = self.current.load_full() {
+            self.note(&current);
         }
     }
 

@@ -25,6 +25,10 @@ impl Restore<'_> {
     pub(super) fn held(&self) -> Result<Option<Current>, Trouble> {
         let place = self.store.held_file();
         let Some(held) = self.store.held().map_err(|error| Trouble::disk(&place, error))? else { return Ok(None) };
+        if held.manifest.class != self.source.class {
+            // The directory was that of another list.
+            return Ok(None);
+        }
         let epoch = held.manifest.epoch.map(|number| self.epoch(number)).transpose()?;
         let list = self.list(held.list, epoch.as_deref())?;
         let mut change: Option<Delta> = None;
