@@ -159,8 +159,11 @@ impl Health {
             let stale = status.is_stale(now);
             let name = follower.name();
             if status.serial == 0 {
-                problems
-                    .push(format!("list {name} is not here yet: what no other list blocks is answered with SERVFAIL"));
+                let meanwhile = match snapshot.incomplete {
+                    true => "what no other list blocks is answered with SERVFAIL",
+                    false => "until it is, everything is answered as before the reload that added it",
+                };
+                problems.push(format!("list {name} is not here yet: {meanwhile}"));
             } else if stale {
                 problems.push(format!(
                     "list {name} is stale: its repository has not been seen to be current for three days"
@@ -169,6 +172,7 @@ impl Health {
                 problems.push(format!("list {name}: its repository has not been seen to be current for a day"));
             }
             problems.extend(status.problem.iter().map(|problem| format!("list {name}: {problem}")));
+            problems.extend(status.shrunk(now).map(|text| format!("list {name}: {text}")));
             followed.push(FollowedState {
                 list: name.to_owned(),
                 class: follower.class(),

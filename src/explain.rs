@@ -37,7 +37,7 @@ pub struct Asked {
 struct Explanation {
     name: String,
     client: IpAddr,
-    /// "blocked", "allowed", "answered locally", "forwarded" or "refused".
+    /// "blocked", "allowed", "answered locally", "forwarded", "not answered" or "refused".
     result: &'static str,
     /// The same as a sentence.
     because: String,
@@ -64,8 +64,8 @@ struct Hit {
 /// A sentence: the name, the configuration or a list is not usable.
 pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
     let name = Name::parse(&asked.name).map_err(|error| format!("'{}' is not a domain name: {error}", asked.name))?;
-    let (snapshot, notes) = load(origin)?;
-    for note in notes {
+    let Loaded { snapshot, notes, waiting } = load(origin)?;
+    for note in notes.iter().chain(&waiting) {
         eprintln!("note: {note}");
     }
     let explanation = judge(&snapshot, &name, asked.client.to_canonical());
@@ -82,12 +82,15 @@ pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
 /// # Errors
 /// What is wrong, with file and line.
 pub fn check(file: &Path) -> Result<(), String> {
-    let (snapshot, notes) = load(&Origin::File(file.into()))?;
+    let Loaded { snapshot, notes, waiting } = load(&Origin::File(file.into()))?;
     // That a copy would stand in for a spoiled list does not make it good.
     if !notes.is_empty() {
         return Err(notes.join("\n"));
     }
     println!("{} is good.", file.display());
+    for note in waiting {
+        println!("  {note}");
+    }
     let config = &snapshot.config;
     println!(
         "  {}, {}, {}",
@@ -106,17 +109,29 @@ fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn load(origin: &Origin) -> Result<(Snapshot, Vec<String>), String> {
+/// Configuration and lists as they are on the disk.
+struct Loaded {
+    snapshot: Snapshot,
+    /// What is not as it should be.
+    notes: Vec<String>,
+    /// Lists that the resolver has still to fetch.
+    waiting: Vec<String>,
+}
+
+fn load(origin: &Origin) -> Result<Loaded, String> {
     let config = origin.config().map_err(|error| error.to_string())?;
-    let mut notes = Vec::new();
+    let (mut notes, mut waiting) = (Vec::new(), Vec::new());
     let followers = origin::followers(&config, &[], false)?;
-    for follower in followers.iter().filter(|follower| follower.list().is_none()) {
-        let (name, state) = (follower.name(), follower.state().display());
-        notes.push(format!("list {name} is followed and not here yet ({state})"));
+    for follower in &followers {
+        match (follower.status().problem, follower.list()) {
+            (Some(problem), _) => notes.push(format!("list {}: {problem}", follower.name())),
+            (None, None) => waiting.push(format!("list {}: followed, and not fetched yet", follower.name())),
+            (None, Some(_)) => {}
+        }
     }
     let snapshot = origin::snapshot(origin, config, 1, &[], &followers, Manner::Look, &mut notes);
     let snapshot = snapshot.map_err(|error| error.to_string())?;
-    Ok((snapshot, notes))
+    Ok(Loaded { snapshot, notes, waiting })
 }
 
 fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
@@ -188,6 +203,8 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
                         "answered locally",
                         format!("'{zone}' is a special-use or private zone and holds nothing here"),
                     );
+                } else if snapshot.incomplete {
+                    say("not answered", "a list that is followed is not here yet, and the name might be on it".into());
                 } else if listed.name != 0 {
                     let names: Vec<String> = labels(listed.name);
                     say(

@@ -85,9 +85,10 @@ pub fn filtered(
 /// # Errors
 /// What the operator has to mend.
 pub fn followers(config: &Config, old: &[Arc<Follower>], live: bool) -> Result<Vec<Arc<Follower>>, String> {
-    let source = |source: &Source| match old.iter().find(|follower| follower.follows(source)) {
-        Some(follower) => Ok(follower.clone()),
-        None => Follower::of_repository(source, live).map(Arc::new),
+    let at = |state: &Path| old.iter().find(|follower| follower.state() == state);
+    let source = |source: &Source| match at(&source.state) {
+        Some(follower) if follower.follows(source) => Ok(follower.clone()),
+        before => Follower::of_repository(source, before.map(|before| &**before), live).map(Arc::new),
     };
     let zone = |zone: &Zone| match old.iter().find(|follower| follower.transfers(zone)) {
         Some(follower) => Ok(follower.clone()),

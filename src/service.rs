@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// substitute. The file may have been caught half written, and completed within
 /// the same tick of its clock; the disk may have room again.
 const TRY_AGAIN: u32 = 10;
+/// How nice threads are that check long lists: they must not keep clients waiting.
+const GIVE_WAY: i32 = 10;
 
 /// Why the resolver cannot start. Each is one sentence for the person at the
 /// keyboard.
@@ -104,7 +106,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let sockets = bind(&config, per_address, &mut notes)?;
     let descriptors = raise_descriptors();
     if let Some(user) = &config.server.user {
-        become_user(user)?;
+        become_user(user, &followers)?;
     }
 
     let upstreams = Upstreams::new(&upstream_addresses(&config, &mut notes), settings(&config));
@@ -208,21 +210,16 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
             seen = service.stamps();
             seen.iter_mut().for_each(|(file, stamp)| *stamp = now.get(file).copied().unwrap_or(*stamp));
         }
+        if asked {
+            service.followers().iter().for_each(|follower| follower.look_now());
+        }
     }
     tracing::info!("stopping");
 }
 
-/// The tasks that follow lists.
+/// The threads that follow lists; each ends with its sender.
 #[derive(Default)]
-struct Following(Vec<(Arc<Follower>, AbortOnDrop)>);
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+struct Following(Vec<(Arc<Follower>, oneshot::Sender<()>)>);
 
 impl Following {
     /// Begins with the lists that are followed now and are not yet, and ends with those that are no longer.
@@ -230,11 +227,30 @@ impl Following {
         let wanted = service.followers();
         self.0.retain(|(follower, _)| wanted.iter().any(|other| Arc::ptr_eq(follower, other)));
         for follower in wanted {
-            if !self.0.iter().any(|(other, _)| Arc::ptr_eq(&follower, other)) {
-                let (task, service) = (follower.clone(), service.clone());
-                // A reload may hold the lists for a while; other tasks go on meanwhile.
-                let take_over = move || tokio::task::block_in_place(|| service.take_over_lists());
-                self.0.push((follower, AbortOnDrop(tokio::spawn(task.run(take_over)))));
+            if self.0.iter().any(|(other, _)| Arc::ptr_eq(&follower, other)) {
+                continue;
+            }
+            let (stop, stopped) = oneshot::channel();
+            let (list, service) = (follower.clone(), service.clone());
+            let started = std::thread::Builder::new().name("list".into()).spawn(move || {
+                let _refused = rustix::process::nice(GIVE_WAY);
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return tracing::error!("a list is not followed: {error}; restart the resolver"),
+                };
+                let take_over = || service.take_over_lists();
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = list.run(&take_over) => {}
+                        _ = stopped => {}
+                    }
+                });
+                // A look-up of the system's resolver may hang.
+                runtime.shutdown_background();
+            });
+            match started {
+                Ok(_) => self.0.push((follower, stop)),
+                Err(error) => tracing::error!("no thread to follow a list: {error}; it is tried again"),
             }
         }
     }
@@ -243,7 +259,6 @@ impl Following {
 /// Reloads on a thread of its own, where waiting for a disk is allowed, and
 /// which gives way: checking a long list must not keep clients waiting.
 fn reload_aside(service: &Arc<Service>) -> oneshot::Receiver<()> {
-    const GIVE_WAY: i32 = 10;
     let (done, waiting) = oneshot::channel();
     let service = service.clone();
     let started = std::thread::Builder::new().name("reload".into()).spawn(move || {
@@ -316,13 +331,18 @@ fn raise_descriptors() -> usize {
     usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
 }
 
-fn become_user(name: &str) -> Result<(), StartError> {
+/// Lists are followed as that user, in directories that root may have made.
+fn become_user(name: &str, followers: &[Arc<Follower>]) -> Result<(), StartError> {
     let failed = |reason: String| StartError::User { user: name.into(), reason };
     let user = nix::unistd::User::from_name(name)
         .map_err(|error| failed(error.to_string()))?
         .ok_or_else(|| failed("there is no such user; create it or leave the setting empty".into()))?;
     if nix::unistd::geteuid() == user.uid {
         return Ok(());
+    }
+    for follower in followers {
+        let given = follower.give_to(user.uid.as_raw(), user.gid.as_raw());
+        given.map_err(|error| failed(format!("{}: {error}", follower.state().display())))?;
     }
     // Groups first: without root they can no longer be changed.
     nix::unistd::setgroups(&[user.gid])

@@ -109,7 +109,9 @@ impl Service {
         let files = old.filter.lists().filter(|list| !list.is_followed()).cloned().collect();
         let (config, allow) = (old.config.clone(), old.filter.allow_lists());
         let new = origin::filtered(old.generation + 1, config, files, allow, &self.followers());
-        self.pipeline.replace(new.map_err(|error| error.to_string())?);
+        let mut new = new.map_err(|error| error.to_string())?;
+        new.incomplete &= old.incomplete;
+        self.pipeline.replace(new);
         Ok(())
     }
 
@@ -127,8 +129,13 @@ impl Service {
         }
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
-        let new = origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, Manner::Aside, notes)
-            .map_err(|error| error.to_string())?;
+        let mut new =
+            origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, Manner::Aside, notes)
+                .map_err(|error| error.to_string())?;
+        // A list that is only added is waited for without an effect on anybody. One that comes in the place of another
+        // must not leave a gap.
+        let lost = |list: &Arc<crate::lists::Loaded>| !new.filter.lists().any(|other| other.path == list.path);
+        new.incomplete &= old.incomplete || old.filter.lists().any(lost);
         let report = self.reloads();
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));

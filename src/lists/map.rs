@@ -8,7 +8,7 @@ use std::io;
 pub struct Map(memmap2::Mmap);
 
 impl Map {
-    /// Maps a file below the `last_good` directory.
+    /// Maps a file below the `last_good` directory, or in the directory of a followed list.
     ///
     /// # Errors
     /// What the system says, for an empty file too.
@@ -16,7 +16,7 @@ impl Map {
         // SAFETY: the bytes must not change while they are mapped. These files
         // are written once, beside, and renamed into place before they come
         // here; afterwards they are only ever replaced by renaming another file
-        // over them, which leaves the mapped one whole. The directory belongs to this program's user
+        // over them or by removing it, which leaves the mapped one whole. The directory belongs to this program's user
         // alone (deploy/ creates it so).
         let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Map(map))

@@ -1,7 +1,7 @@
 //! Receipts: that a release is in force here, signed, one on each line.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use base64::Engine;
@@ -21,9 +21,14 @@ pub(super) fn sign(receipt: &Receipt, identity: &Identity) -> String {
 
 /// Adds a receipt to the file. It is on the disk when this returns: it may be handed to a regulator.
 pub(super) fn keep(file: &Path, receipt: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(file)?;
-    // In one call, so that a stop in between leaves no half of a line before a whole one.
-    file.write_all(format!("{receipt}\n").as_bytes())?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(file)?;
+    // A power cut or a full disk may have left half of a line, which must not spoil this one.
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(-1)).is_ok() {
+        file.read_exact(&mut last)?;
+    }
+    let gap = if last == *b"\n" { "" } else { "\n" };
+    file.write_all(format!("{gap}{receipt}\n").as_bytes())?;
     file.sync_all()
 }
 
@@ -67,6 +72,9 @@ mod tests {
         keep(&file, &text).unwrap();
         keep(&file, "second").unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{text}\nsecond\n"));
+        std::fs::write(&file, "half").unwrap();
+        keep(&file, &text).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("half\n{text}\n"));
     }
 
     fn hex(digits: &str) -> Vec<u8> {

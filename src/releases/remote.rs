@@ -5,12 +5,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use tokio::time::Instant;
 use tough::{Transport, TransportError, TransportErrorKind, TransportStream, async_trait};
 use url::Url;
 
@@ -18,12 +20,15 @@ use crate::config::Source;
 
 /// Time for a connection, and for each piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time for a whole file: this, and more for large ones. A server that drips is left before it holds anything up.
+/// Time for a file, and a second more for each [`SLOWEST`] octets that have come: a large file has as long as it needs,
+/// and a server that drips is left after this, however much it promises.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Octets a second that a large file has to come with.
 const SLOWEST: u64 = 32 << 10;
 /// A timestamp has some 500 octets.
 const TIMESTAMP: u64 = 64 << 10;
+/// Largest metadata file.
+pub(super) const METADATA: u64 = 16 << 20;
 
 /// Why something was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -128,39 +133,36 @@ impl Remote {
     /// Looks whether the timestamp is another one.
     pub(super) async fn timestamp(&self, etag: Option<&HeaderValue>) -> Result<Look, FetchError> {
         let url = self.metadata.join("timestamp.json").expect("a good name");
-        within(&url, DEADLINE, async {
-            let mut request = self.client.get(url.clone());
-            if let Some(etag) = etag {
-                request = request.header(IF_NONE_MATCH, etag);
-            }
-            let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
-            if response.status() == StatusCode::NOT_MODIFIED {
-                return Ok(Look::Unchanged);
-            }
-            let etag = response.headers().get(ETAG).cloned();
-            let bytes = read(&url, file_of(&url, response)?, TIMESTAMP).await?;
-            Ok(Look::Changed { bytes, etag })
-        })
-        .await
+        let begin = Instant::now();
+        let mut request = self.client.get(url.clone());
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = head(&url, begin, request).await?;
+        // Said of nothing that we have, it would be a way to keep a resolver content with nothing for ever.
+        if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Look::Unchanged);
+        }
+        let etag = response.headers().get(ETAG).cloned();
+        let bytes = read(&url, begin, file_of(&url, response)?, TIMESTAMP).await?;
+        Ok(Look::Changed { bytes, etag })
     }
 
     /// A whole file of at most `most` octets.
     async fn file(&self, url: &Url, most: u64) -> Result<Vec<u8>, FetchError> {
-        within(url, DEADLINE + Duration::from_secs(most / SLOWEST), async {
-            let response = self.client.get(url.clone()).send().await.map_err(|error| unreachable(url, &error))?;
-            read(url, file_of(url, response)?, most).await
-        })
-        .await
+        let begin = Instant::now();
+        let response = head(url, begin, self.client.get(url.clone())).await?;
+        read(url, begin, file_of(url, response)?, most).await
     }
 }
 
-async fn within<T>(
-    url: &Url,
-    deadline: Duration,
-    fetch: impl Future<Output = Result<T, FetchError>>,
-) -> Result<T, FetchError> {
-    let late = |_| FetchError::TooSlow { url: url.clone(), seconds: deadline.as_secs() };
-    tokio::time::timeout(deadline, fetch).await.map_err(late)?
+async fn head(url: &Url, begin: Instant, request: RequestBuilder) -> Result<Response, FetchError> {
+    let response = tokio::time::timeout_at(begin + DEADLINE, request.send()).await;
+    response.map_err(|_| too_slow(url, begin))?.map_err(|error| unreachable(url, &error))
+}
+
+fn too_slow(url: &Url, begin: Instant) -> FetchError {
+    FetchError::TooSlow { url: url.clone(), seconds: begin.elapsed().as_secs() }
 }
 
 fn file_of(url: &Url, response: Response) -> Result<Response, FetchError> {
@@ -171,19 +173,23 @@ fn file_of(url: &Url, response: Response) -> Result<Response, FetchError> {
     }
 }
 
-async fn read(url: &Url, mut response: Response, most: u64) -> Result<Vec<u8>, FetchError> {
+async fn read(url: &Url, begin: Instant, mut response: Response, most: u64) -> Result<Vec<u8>, FetchError> {
     let too_large = || FetchError::TooLarge { url: url.clone(), most };
-    if response.content_length().is_some_and(|length| length > most) {
+    let length = response.content_length().unwrap_or(0);
+    if length > most {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| unreachable(url, &error))? {
+    // At once, so that a large list is not copied while it grows. What does not come takes no memory.
+    let mut bytes = Vec::with_capacity(length as usize);
+    loop {
+        let until = begin + DEADLINE + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let piece = tokio::time::timeout_at(until, response.chunk()).await.map_err(|_| too_slow(url, begin))?;
+        let Some(piece) = piece.map_err(|error| unreachable(url, &error))? else { return Ok(bytes) };
         if (bytes.len() + piece.len()) as u64 > most {
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes)
 }
 
 fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
@@ -208,23 +214,26 @@ pub(super) struct Fetcher {
     remote: Remote,
     timestamp: Arc<Vec<u8>>,
     kept: PathBuf,
-    /// Largest file that is read.
-    most: u64,
+    /// Largest target that is read now: as long as it was signed to be.
+    allowed: Arc<AtomicU64>,
+    /// A kept file was made use of.
+    from_kept: Arc<AtomicBool>,
     /// The error in our own words, which tough would wrap three times.
     failure: Arc<Mutex<Option<FetchError>>>,
     /// Octets that came over the network.
-    fetched: Arc<std::sync::atomic::AtomicU64>,
+    fetched: Arc<AtomicU64>,
 }
 
 impl Fetcher {
-    pub(super) fn new(remote: &Remote, timestamp: Vec<u8>, kept: &Path, most: u64) -> Self {
+    pub(super) fn new(remote: &Remote, timestamp: Vec<u8>, kept: &Path) -> Self {
         Fetcher {
             remote: remote.clone(),
+            fetched: Arc::new(AtomicU64::new(timestamp.len() as u64)),
             timestamp: Arc::new(timestamp),
             kept: kept.into(),
-            most,
+            allowed: Arc::default(),
+            from_kept: Arc::default(),
             failure: Arc::default(),
-            fetched: Arc::default(),
         }
     }
 
@@ -233,15 +242,25 @@ impl Fetcher {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Allows for targets of this length from now on.
+    pub(super) fn allow(&self, length: u64) {
+        self.allowed.store(length, Relaxed);
+    }
+
+    /// Whether one of the kept files was made use of since this was last asked.
+    pub(super) fn used_kept(&self) -> bool {
+        self.from_kept.swap(false, Relaxed)
+    }
+
     /// Octets that came over the network, without heads.
     pub(super) fn fetched(&self) -> u64 {
-        self.fetched.load(std::sync::atomic::Ordering::Relaxed)
+        self.fetched.load(Relaxed)
     }
 
     async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
         let name = url.path().rsplit('/').next().unwrap_or_default();
         if !url.as_str().starts_with(self.remote.metadata.as_str()) {
-            return self.count(self.remote.file(url, self.most).await);
+            return self.count(self.remote.file(url, self.allowed.load(Relaxed)).await);
         }
         if name == "timestamp.json" {
             return Ok(self.timestamp.to_vec());
@@ -251,20 +270,21 @@ impl Fetcher {
             version.bytes().all(|digit| digit.is_ascii_digit()) && rest != "root.json" && !rest.contains('/')
         });
         let place = self.kept.join(name);
-        if keep && let Ok(bytes) = tokio::fs::read(&place).await {
+        if keep && let Ok(bytes) = std::fs::read(&place) {
+            self.from_kept.store(true, Relaxed);
             return Ok(bytes);
         }
-        let bytes = self.count(self.remote.file(url, self.most).await)?;
-        if keep {
-            // Not kept, it is fetched again; half of one does not fit its hash and is thrown away with the others.
-            drop(tokio::fs::write(&place, &bytes).await);
+        let bytes = self.count(self.remote.file(url, METADATA).await)?;
+        if keep && std::fs::write(&place, &bytes).is_err() {
+            // Not kept, it is fetched again.
+            drop(std::fs::remove_file(&place));
         }
         Ok(bytes)
     }
 
     fn count(&self, fetched: Result<Vec<u8>, FetchError>) -> Result<Vec<u8>, FetchError> {
         if let Ok(bytes) = &fetched {
-            self.fetched.fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            self.fetched.fetch_add(bytes.len() as u64, Relaxed);
         }
         fetched
     }

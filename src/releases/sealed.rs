@@ -1,7 +1,7 @@
 //! The resolver's own secret, and what opens with it: its envelope, and through that the payloads of an epoch.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -174,17 +174,15 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Opens a payload of at most `most` octets.
+    /// Opens a payload, which is decrypted while it is read: a list goes to the disk without standing in memory a
+    /// second time. What does not open in the middle is an error of the reader.
     ///
     /// # Errors
     /// Why it cannot be opened.
-    pub fn payload(&self, sealed: &[u8], what: &str, most: u64) -> Result<Vec<u8>, SealedError> {
-        let closed = |why: String| SealedError::Closed { what: what.into(), why };
-        // The clear text of an age file is shorter than the file.
-        if sealed.len() as u64 > most.saturating_add(most / 64) + 4096 {
-            return Err(closed("it is longer than the release says".into()));
-        }
-        age::decrypt(&self.payload, sealed).map_err(|error| closed(error.to_string()))
+    pub fn payload<'a>(&self, sealed: &'a [u8], what: &str) -> Result<impl Read + 'a, SealedError> {
+        let closed = |error: age::DecryptError| SealedError::Closed { what: what.into(), why: error.to_string() };
+        let file = age::Decryptor::new_buffered(sealed).map_err(closed)?;
+        file.decrypt(std::iter::once(&self.payload as &dyn age::Identity)).map_err(closed)
     }
 }
 
@@ -248,8 +246,12 @@ mod tests {
         assert_eq!((epoch.number, &epoch.watermark[..]), (4, &[(u64::MAX, 3)][..]));
         assert!(epoch.digest_key == DigestKey::new([7; 16]));
         let sealed = age::encrypt(&key.to_public(), b"a list").unwrap();
-        assert_eq!(epoch.payload(&sealed, "it", 6).unwrap(), b"a list");
-        assert!(epoch.payload(&vec![0; 1 << 20], "it", 6).is_err());
+        let mut list = Vec::new();
+        epoch.payload(&sealed, "it").unwrap().read_to_end(&mut list).unwrap();
+        assert_eq!(list, b"a list");
+        assert!(epoch.payload(&vec![0; 1 << 20], "it").is_err());
+        let cut = epoch.payload(&sealed[..sealed.len() - 1], "it").unwrap().read_to_end(&mut list);
+        assert!(cut.is_err());
 
         let wrong = String::from_utf8(text).unwrap().replace("\"epoch\"", "\"digest_key\"");
         let misplaced = wrong.replace("\"spec\":1", &format!("\"spec\":\"{}\"", key.to_string().expose_secret()));

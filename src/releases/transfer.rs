@@ -36,7 +36,7 @@ use self::entries::Entries;
 use self::reading::{Outcome, Soa};
 use self::trouble::Trouble;
 use super::Status;
-use super::follow::{now_ms, random};
+use super::follow::{TakeOver, now_ms, random};
 use super::store::Store;
 use crate::config::Zone;
 use crate::lists::{Bytes, Followed, open_copy};
@@ -133,10 +133,20 @@ impl Follower {
         ours
     }
 
+    /// Gives its directory to the user that this process becomes.
+    pub fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
+        self.store.give_to(user, group)
+    }
+
+    /// Has it look now, and not when it would anyway.
+    pub fn look_now(&self) {
+        self.notified.notify_one();
+    }
+
     /// Looks at the primaries now and then, for ever. `take_over` puts what [`Self::list`] says in force.
-    pub async fn run(self: Arc<Self>, take_over: impl Fn() -> Result<(), String> + Send + Sync) {
+    pub async fn run(&self, take_over: TakeOver<'_>) {
         loop {
-            let result = self.look(&take_over).await;
+            let result = self.look(take_over).await;
             let soa = self.current.load().as_ref().map(|current| current.soa);
             let bounded = |seconds: u32, (least, most): (u32, u32)| f64::from(seconds.clamp(least, most));
             let pause = match (&result, soa) {
@@ -156,7 +166,7 @@ impl Follower {
     }
 
     /// One look: the primary that answered last, and the others while none does.
-    async fn look(&self, take_over: &(impl Fn() -> Result<(), String> + Sync)) -> Result<(), Trouble> {
+    async fn look(&self, take_over: TakeOver<'_>) -> Result<(), Trouble> {
         let (first, all) = (self.state().primary, self.source.primaries.len());
         let mut trouble = Trouble::Fault;
         for turn in 0..all {
@@ -172,11 +182,7 @@ impl Follower {
         Err(trouble)
     }
 
-    async fn look_at(
-        &self,
-        number: usize,
-        take_over: &(impl Fn() -> Result<(), String> + Sync),
-    ) -> Result<(), Trouble> {
+    async fn look_at(&self, number: usize, take_over: TakeOver<'_>) -> Result<(), Trouble> {
         let primary = self.source.primaries[number];
         let held = self.current.load().as_ref().map(|current| current.soa.serial);
         let fetch = |from| client::fetch(primary, &self.source.zone, self.key.clone(), held, from);
@@ -200,11 +206,7 @@ impl Follower {
     }
 
     /// Brings what was transferred into force; `false` if there is nothing new.
-    async fn take(
-        &self,
-        outcome: Outcome,
-        take_over: &(impl Fn() -> Result<(), String> + Sync),
-    ) -> Result<bool, Trouble> {
+    async fn take(&self, outcome: Outcome, take_over: TakeOver<'_>) -> Result<bool, Trouble> {
         let begin = Instant::now();
         let (kind, soa) = match &outcome {
             Outcome::UpToDate => return Ok(false),

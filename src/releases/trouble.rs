@@ -16,7 +16,7 @@ pub(super) enum Trouble {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Sealed(#[from] SealedError),
-    #[error("the metadata of the repository is refused: {}", sentence(.0))]
+    #[error("what the repository shows is refused: {}", sentence(.0))]
     Metadata(Box<Error>),
     #[error("the repository has no '{name}'; is the class of the list right, and has anything been published?")]
     NoTarget { name: String },
@@ -26,10 +26,8 @@ pub(super) enum Trouble {
     Older { serial: u64, held: u64 },
     #[error("the repository offers another list with the serial {serial} that is in force")]
     Twice { serial: u64 },
-    #[error(
-        "the repository shows nothing but metadata that expired at Unix time {since}: it is frozen, or the clock is wrong"
-    )]
-    Frozen { since: u64 },
+    #[error("the repository shows nothing but metadata that expired at {since}: it is frozen, or the clock is wrong")]
+    Frozen { since: String },
     #[error("{0}")]
     Change(#[from] DeltaError),
     #[error("the list is refused: {0}")]
@@ -40,6 +38,8 @@ pub(super) enum Trouble {
     NoIdentity,
     #[error("{path}: {source}; check that the directory exists, has room, and that this user may write to it", path = .path.display())]
     Disk { path: PathBuf, source: io::Error },
+    #[error("what was in force cannot be used: {why}; {}", instead(*.serial))]
+    Damaged { why: String, serial: Option<u64> },
     #[error("a fault in this program; it is tried again")]
     Fault,
 }
@@ -67,19 +67,20 @@ impl Trouble {
             Trouble::Older { .. } | Trouble::Twice { .. } => "rollback",
             Trouble::Frozen { .. } => "expired",
             Trouble::NotTaken { .. } => "configuration",
-            Trouble::Disk { .. } => "disk",
+            Trouble::Disk { .. } | Trouble::Damaged { .. } => "disk",
             Trouble::Fault => "fault",
         }
     }
 
     /// All words, so that each has its counter from the beginning.
-    pub(super) const KINDS: [&str; 12] = [
+    pub(super) const KINDS: [&str; 13] = [
         "configuration",
         "content",
         "disk",
         "expired",
         "fault",
         "metadata",
+        "mismatch",
         "rollback",
         "sealed",
         "signature",
@@ -89,8 +90,15 @@ impl Trouble {
     ];
 }
 
+fn instead(serial: Option<u64>) -> String {
+    match serial {
+        Some(serial) => format!("serial {serial}, which is still there, filters until the repository was reached"),
+        None => "the list comes back when the repository was reached".into(),
+    }
+}
+
 fn kind(error: &Error) -> &'static str {
-    match error {
+    match cause(error) {
         Error::OlderMetadata { .. }
         | Error::OlderSnapshotInTimestamp { .. }
         | Error::SnapshotRoleRollback { .. }
@@ -99,10 +107,22 @@ fn kind(error: &Error) -> &'static str {
         Error::VerifyMetadata { .. } | Error::VerifyRoleMetadata { .. } | Error::VerifyTrustedMetadata { .. } => {
             "signature"
         }
+        Error::HashMismatch { .. } | Error::VersionMismatch { .. } => "mismatch",
         Error::MaxSizeExceeded { .. } => "too_large",
+        Error::DatastoreCreate { .. } | Error::DatastoreOpen { .. } | Error::DatastoreRemove { .. } => "disk",
         Error::Transport { .. } => "unreachable",
         _ => "metadata",
     }
+}
+
+/// tough says that it could not fetch what it did fetch and then refused.
+fn cause(error: &Error) -> &Error {
+    use std::error::Error as _;
+    let inner = match error {
+        Error::Transport { source, .. } => source.source().and_then(|source| source.downcast_ref::<Error>()),
+        _ => None,
+    };
+    inner.map_or(error, cause)
 }
 
 /// tough's errors, in the words of an operator.
@@ -111,16 +131,17 @@ fn sentence(error: &Error) -> String {
         "rollback" => "it is older than what was trusted before (rollback)",
         "expired" => "its time is over: the repository is frozen, nobody signs it any more, or the clock is wrong",
         "signature" => "not enough of the people or machines who must sign it did",
+        "mismatch" => "its parts do not belong together, or one was changed on the way",
         "too_large" => "it is larger than announced or allowed",
-        _ => match error {
-            Error::HashMismatch { .. } | Error::VersionMismatch { .. } => "its parts do not belong together",
+        "disk" => "it could not be written down; check that the disk has room, and that this user may write to it",
+        _ => match cause(error) {
             Error::ParseMetadata { .. } | Error::ParseTrustedMetadata { .. } => {
                 "it is no metadata at all; is this the address of a repository?"
             }
             _ => return full(error),
         },
     };
-    format!("{meaning} ({})", full(error))
+    format!("{meaning} ({})", full(cause(error)))
 }
 
 fn full(error: &dyn std::error::Error) -> String {

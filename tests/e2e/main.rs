@@ -8,6 +8,7 @@
 //! | `faults` | one test for each fault, attack and promise |
 //! | `interop` | servers and clients of others at both ends |
 //! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
+//! | `releases` | lists followed in a real repository of signed releases |
 //! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
 //! | `transfer` | lists that are zones of somebody else: BIND, our own server, primaries that lie |
 //!
@@ -19,6 +20,7 @@ mod faults;
 mod interop;
 mod liar;
 mod operation;
+mod releases;
 mod scenarios;
 mod transfer;
 mod world;

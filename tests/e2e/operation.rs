@@ -149,7 +149,7 @@ impl Daemon {
 }
 
 /// A client that asks without a pause and keeps count.
-struct Load {
+pub(crate) struct Load {
     over: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     thread: JoinHandle<Tally>,
@@ -168,7 +168,7 @@ struct Tally {
 
 impl Load {
     /// Asks for these names in turn, some at a time.
-    fn start(
+    pub(crate) fn start(
         client: Ipv4Addr,
         server: SocketAddr,
         names: &'static [&'static str],
@@ -209,13 +209,13 @@ impl Load {
     }
 
     /// Waits until so many more questions have been answered.
-    fn wait_for(&self, more: usize) {
+    pub(crate) fn wait_for(&self, more: usize) {
         let most = self.answered.load(Relaxed) + more;
         assert!(eventually(SOON, || self.answered.load(Relaxed) >= most), "questions are not answered any more");
     }
 
     /// Stops asking. Every question has to have had a good answer.
-    fn assert_served(self, at_least: usize) {
+    pub(crate) fn assert_served(self, at_least: usize) {
         self.over.store(true, Relaxed);
         let tally = self.thread.join().expect("the load ends");
         assert_eq!(tally.lost, 0, "of {} questions", tally.asked);

@@ -10,7 +10,8 @@ use friendly_blocklist::release::publish::PublishError;
 use friendly_blocklist::release::work::{Work, WorkError};
 use signed_list::release::Class;
 
-use crate::world::{Resolver, World, command, covers, ended, outcome};
+use crate::program::{command, ended};
+use crate::world::{Resolver, World, covers, outcome};
 
 /// Moments for the next kill, spread over a run that takes so long where the test runs.
 fn moments(run: Duration) -> impl Iterator<Item = Duration> {

@@ -11,6 +11,7 @@ mod keys;
 mod leaks;
 mod life;
 mod places;
+mod program;
 mod server;
 mod verbs;
 mod world;

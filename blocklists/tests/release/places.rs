@@ -21,7 +21,8 @@ use signed_list::release::Class;
 use tokio::net::TcpListener;
 use tough::Bytes;
 
-use crate::world::{Ended, Resolver, World, command, ended};
+use crate::program::{Ended, command, ended};
+use crate::world::{Resolver, World};
 
 /// The smallest thing that speaks enough of the S3 protocol: objects in memory, in one bucket. Debian has no server
 /// for it that starts without a cluster around it. It looks at what a real one would refuse first: who signs, and

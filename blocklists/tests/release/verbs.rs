@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signed_list::list::Scope;
 use signed_list::release::{Class, Receipt, SPEC};
 
-use crate::world::{Ended, Resolver, World, command, covers, run};
+use crate::program::{Ended, command, run};
+use crate::world::{Resolver, World, covers};
 
 fn narrow(ended: Ended) -> Ended {
     for line in ended.out.lines().filter(|line| !line.contains('"')) {

@@ -1,9 +1,9 @@
-//! A ledger, a work directory, the people who sign, and a resolver's view; taken away at the end of a test.
+//! A ledger, a work directory, the people who sign, and a resolver's view; taken away at the end of a test. Tests of the
+//! resolver use it, too, so it needs only the public parts of `friendly_blocklist`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use friendly_blocklist::guard::Guard;
@@ -269,11 +269,6 @@ impl World {
         destination.copy(&self.work.public()).await.unwrap();
         path
     }
-
-    /// Runs the program in the directory, without a terminal.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        run(&self.directory, arguments)
-    }
 }
 
 pub(crate) async fn add(ledger: &Ledger, person: &Person, label: &str, role: Role, admin: &Person, at: u64) {
@@ -347,48 +342,4 @@ pub(crate) fn outcome(report: &Report, class: Class) -> &Outcome {
 
 pub(crate) fn epoch(world: &World) -> Epoch {
     world.work.epoch(world.card(Class::Legal).epoch.unwrap()).unwrap().unwrap()
-}
-
-/// What the program did.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_friendly-blocklist"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null());
-    command
-}
-
-pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    ended(command(directory, arguments).output().unwrap())
-}
-
-pub(crate) fn ended(output: std::process::Output) -> Ended {
-    let text = |octets| String::from_utf8(octets).unwrap();
-    Ended { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-impl Ended {
-    pub(crate) fn fine(self) -> Ended {
-        assert_eq!(self.status, Some(0), "{}{}", self.out, self.err);
-        self
-    }
-
-    /// Ended with 1, and standard error is one sentence that holds all of these.
-    pub(crate) fn failed_with(self, parts: &[&str]) -> Ended {
-        assert_eq!(self.status, Some(1), "{}{}", self.out, self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
-        for part in parts {
-            assert!(self.err.contains(part), "{part:?} is not in {:?}", self.err);
-        }
-        self
-    }
-
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
 }

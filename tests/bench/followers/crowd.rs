@@ -101,7 +101,7 @@ struct Decision {
 
 /// One resolver.
 struct Resolver {
-    follower: Arc<Follower>,
+    follower: Follower,
     traffic: Arc<Traffic>,
     /// Octets of files that had been fetched whenever a release came.
     fetched: Mutex<Vec<u64>>,
@@ -118,7 +118,10 @@ impl Follow {
         }
         let resolvers = Arc::new(resolvers);
         for number in 0..self.count {
-            tokio::spawn(live(number, resolvers.clone(), decisions.clone(), self.interval));
+            // A thread for each, as the resolver has one for each list: files are read and written there.
+            let (all, decisions, interval) = (resolvers.clone(), decisions.clone(), self.interval);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            std::thread::spawn(move || runtime.block_on(live(number, &all, &decisions, interval)));
         }
         until("the first release", || resolvers.iter().all(|it| it.follower.list().is_some())).await?;
         let first = mean_and_max(resolvers.iter().map(|it| it.follower.status().fetched));
@@ -174,7 +177,7 @@ impl Follow {
         };
         let traffic = Arc::<Traffic>::default();
         tokio::spawn(traffic.clone().pass(listener, self.server));
-        Ok(Resolver { follower: Arc::new(Follower::new(&source, true)?), traffic, fetched: Mutex::default() })
+        Ok(Resolver { follower: Follower::of_repository(&source, None, true)?, traffic, fetched: Mutex::default() })
     }
 
     /// Takes all decisions at random moments, as the verb does, and waits until they are in force everywhere.
@@ -216,28 +219,25 @@ impl Resolver {
 }
 
 /// Follows, from some moment on as after a start of its own, and notes what is in force whenever it takes over.
-async fn live(number: usize, all: Arc<Vec<Resolver>>, decisions: Arc<Mutex<Vec<Decision>>>, interval: u64) {
+async fn live(number: usize, all: &[Resolver], decisions: &Mutex<Vec<Decision>>, interval: u64) {
     sleep(Duration::from_secs_f64(interval as f64 * random())).await;
     let Resolver { follower, fetched, .. } = &all[number];
-    let taken = follower.clone();
-    follower
-        .clone()
-        .run(move || {
-            let at = now();
-            let mut suffixes = Suffixes::new();
-            if let Some(list) = taken.list() {
-                for decision in lock(&decisions).iter_mut().filter(|it| it.at.is_some()) {
-                    list.list.key().suffixes(decision.name.as_wire(), &mut suffixes);
-                    if list.lookup(&suffixes).name != 0 {
-                        decision.in_force.entry(number).or_insert(at);
-                    }
+    let take_over = || {
+        let at = now();
+        let mut suffixes = Suffixes::new();
+        if let Some(list) = follower.list() {
+            for decision in lock(decisions).iter_mut().filter(|it| it.at.is_some()) {
+                list.list.key().suffixes(decision.name.as_wire(), &mut suffixes);
+                if list.lookup(&suffixes).name != 0 {
+                    decision.in_force.entry(number).or_insert(at);
                 }
             }
-            // What this release costs is counted when it is in force.
-            lock(fetched).push(taken.status().fetched);
-            Ok(())
-        })
-        .await;
+        }
+        // What this release costs is counted when it is in force.
+        lock(fetched).push(follower.status().fetched);
+        Ok(())
+    };
+    follower.run(&take_over).await;
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) -> Result<(), Failure> {
