@@ -3,6 +3,9 @@
 //!
 //! Each test has a network of its own in 127/8. All names are invented, under `.test` and `.example`.
 
+#[path = "../release/program.rs"]
+#[allow(dead_code)]
+mod program;
 #[path = "../release/world.rs"]
 #[allow(dead_code)] // shared with the tests of releases, which use all of it
 mod world;

@@ -19,8 +19,9 @@ use friendly_blocklist::release::work::Work;
 use signed_list::list::Scope;
 use signed_list::release::Class;
 
+use crate::program::command;
 use crate::server::{Answer, Server};
-use crate::world::{Resolver, World, command, covers, outcome};
+use crate::world::{Resolver, World, covers, outcome};
 
 /// A feed in the class of venues.
 fn feed(name: &str, url: &str, more: &str) -> String {
