@@ -352,6 +352,13 @@ impl Ledger {
         store::decisions(&mut db, class, after, until).await.map_err(|error| self.told(error))
     }
 
+    /// Whether there is an entry after that number which may change a list or let a release pass. By number and not by
+    /// time: an entry can be written a moment after the one that it names.
+    pub async fn has_decided(&self, after: u64) -> Result<bool, LedgerError> {
+        let mut db = self.read().await?;
+        store::has_decided(&mut db, after).await.map_err(|error| self.told(error))
+    }
+
     /// Notes a release.
     pub async fn record_release(
         &self,

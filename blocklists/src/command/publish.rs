@@ -211,8 +211,11 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
     let mut uncopied = true;
     let mut failures = 0u32;
     let mut told: Vec<String> = Vec::new();
+    let mut seen = 0;
     loop {
-        let until = now();
+        // Without an answer now, older entries count once more.
+        seen = ledger.head().await.map_or(seen, |head| head.number);
+        let begin = now();
         let mut report = Report { feeds: mem::take(&mut looked), ..Report::default() };
         let done = cycle(arguments, &wish, &mut report, &mut uncopied).await;
         if report.timestamp.is_some() || report.copied.iter().any(|copied| copied.files > 0) {
@@ -252,7 +255,7 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
                 }
                 () = sleep(interval) => {}
             }
-            if Instant::now() >= again || failures == 0 && is_news(&ledger, &work, &wish, until).await {
+            if Instant::now() >= again || failures == 0 && is_news(&ledger, &work, seen, begin).await {
                 break;
             }
         }
@@ -273,14 +276,11 @@ async fn cycle(arguments: &Arguments, wish: &Wish, report: &mut Report, uncopied
     Ok(())
 }
 
-/// Whether there is a decision since, or somebody was enrolled or revoked.
-async fn is_news(ledger: &Ledger, work: &Work, wish: &Wish, since: u64) -> bool {
-    let classes = if wish.classes.is_empty() { Class::ALL.to_vec() } else { wish.classes.clone() };
-    for class in classes {
-        // An error here is an error of the next look at everything, which tells it.
-        if ledger.decisions_between(class, since, u64::MAX >> 1).await.is_ok_and(|found| !found.is_empty()) {
-            return true;
-        }
+/// Whether there is a decision behind that entry, or somebody was enrolled or revoked since.
+async fn is_news(ledger: &Ledger, work: &Work, seen: u64, since: u64) -> bool {
+    // An error here is an error of the next look at everything, which tells it.
+    if ledger.has_decided(seen).await.unwrap_or(false) {
+        return true;
     }
     let changed = fs::metadata(work.directory().join("recipients.toml")).and_then(|about| about.modified());
     changed.is_ok_and(|time| time > SystemTime::UNIX_EPOCH + Duration::from_millis(since))

@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         place.print(&values, || {
             let mut text = screen::table(&["RESOLVER", "COUNTS", "RELEASE", ""], &rows);
             if let Some(worst) = times.last() {
-                let median = times[times.len() / 2];
+                let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2;
                 text += &format!(
                     "\nFrom decision to enforced: {} in the median, {} at most\n",
                     seconds(median),

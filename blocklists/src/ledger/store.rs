@@ -308,6 +308,14 @@ pub(super) async fn decisions(
     rows.iter().map(|row| uint(row, "moment")).collect()
 }
 
+/// Whether an entry after that number is of a kind that may change a list.
+pub(super) async fn has_decided(db: &mut SqliteConnection, after: u64) -> Stored<bool> {
+    let query = "SELECT EXISTS (SELECT 1 FROM entries WHERE number > ? AND kind NOT IN ('reported', 'returned', \
+                 'assessed', 'classified', 'appeal_opened', 'override_requested', 'released')) AS found";
+    let row = sqlx::query(query).bind(int(after)).fetch_one(db).await?;
+    Ok(uint(&row, "found")? != 0)
+}
+
 pub(super) async fn returned(db: &mut SqliteConnection, id: &CaseId) -> Stored<Option<Returned>> {
     let row = sqlx::query("SELECT * FROM returned WHERE case_id = ?").bind(id.as_str()).fetch_optional(db).await?;
     row.as_ref().map(returned_row).transpose()

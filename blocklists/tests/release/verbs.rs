@@ -126,9 +126,14 @@ async fn a_decision_is_published_at_once_while_somebody_watches() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
+    let before = world.ledger.head().await.unwrap().number;
+    assert!(!world.ledger.has_decided(before).await.unwrap());
     world.legal("isigurt/2", "second.test").await;
+    assert!(world.ledger.has_decided(before).await.unwrap());
     println!("from the second approval to published: {:?}", seen("second.test", true).await);
     assert_eq!(next()["classes"][0]["serial"], 2);
+    let released = world.ledger.head().await.unwrap().number - 1;
+    assert!(!world.ledger.has_decided(released).await.unwrap(), "a release is no news to who made it");
     world.delist("isigurt/2").await;
     println!("from a delisting to published: {:?}", seen("second.test", false).await);
     next();
