@@ -27,6 +27,8 @@ use self::keep::Keeping;
 use crate::config::Config;
 use crate::policy::Categories;
 
+pub use self::map::write_piece;
+
 mod keep;
 mod map;
 

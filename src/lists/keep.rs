@@ -1,13 +1,13 @@
 //! The copy of a good list, made while the list is checked.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use signed_list::list::{CheckError, Checked, List};
 
 use super::Bytes;
-use super::map::Map;
+use super::map::{Map, write_piece};
 
 /// A list that is read, and what is read becomes its copy: so what was checked
 /// is what is kept, whoever writes to the list meanwhile.
@@ -77,12 +77,12 @@ impl Copy {
         match self {
             Copy::Same(old) if goes_on(old, piece) => Ok(()),
             Copy::Same(_) => {
-                let mut new = New::begin(place, before)?;
-                new.file.write_all(piece)?;
+                let new = New::begin(place, before)?;
+                write_piece(&new.file, before, piece)?;
                 *self = Copy::New(new);
                 Ok(())
             }
-            Copy::New(new) => new.file.write_all(piece),
+            Copy::New(new) => write_piece(&new.file, before, piece),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A read-only memory map of a file that only this program writes.
-#![allow(unsafe_code)] // one call, which no library can make safe
+//! A read-only memory map of a file that only this program writes, and how it is written.
+#![allow(unsafe_code)] // a map, which no library can make safe, and a call that none offers
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 
 /// A mapped file.
 pub struct Map(memmap2::Mmap);
@@ -28,4 +29,18 @@ impl AsRef<[u8]> for Map {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Writes the next piece of a file, which begins at `from`, and has the system begin to bring it to the disk, without
+/// waiting. What is left for the end is little: there all of it at once would keep the processor for milliseconds, while
+/// questions wait.
+///
+/// # Errors
+/// What the system says of writing; that it does not begin early is no error.
+pub fn write_piece(mut file: &File, from: u64, piece: &[u8]) -> io::Result<()> {
+    file.write_all(piece)?;
+    let (from, length) = (from as libc::off64_t, piece.len() as libc::off64_t);
+    // SAFETY: the descriptor is open as long as the file is borrowed, and no memory is passed.
+    let _begun = unsafe { libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
+    Ok(())
 }

@@ -11,7 +11,7 @@ use signed_list::release::Manifest;
 use super::sealed::Epoch;
 use super::store::{Before, Held, Store};
 use super::trouble::Trouble;
-use crate::lists::{Aside, Bytes, Followed, open_copy};
+use crate::lists::{Aside, Bytes, Followed, open_copy, write_piece};
 
 /// Changes that are looked for one by one beside the list, before they are merged into it at once.
 const MANY_CHANGES: usize = 4096;
@@ -118,7 +118,7 @@ pub(super) fn write_list(
     }
     let place = store.list(manifest.serial);
     let written = store.write_with(&place, |file| {
-        let mut copying = Copying { source: Aside::new(source), file, failure: None };
+        let mut copying = Copying { source: Aside::new(source), file, written: 0, failure: None };
         let checked = Checked::read(&mut copying, key);
         match (copying.failure.take(), checked) {
             (Some(error), _) => Err(Stop::Disk(error)),
@@ -138,7 +138,8 @@ pub(super) fn write_list(
 /// A source of which all that is read goes to a file.
 struct Copying<'a, R> {
     source: R,
-    file: &'a mut std::fs::File,
+    file: &'a std::fs::File,
+    written: u64,
     /// Why it could not be written, to tell it from a source that cannot be read.
     failure: Option<std::io::Error>,
 }
@@ -146,11 +147,12 @@ struct Copying<'a, R> {
 impl<R: Read> Read for Copying<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = self.source.read(buffer)?;
-        if let Err(error) = std::io::Write::write_all(self.file, &buffer[..length]) {
+        if let Err(error) = write_piece(self.file, self.written, &buffer[..length]) {
             let kind = error.kind();
             self.failure = Some(error);
             return Err(kind.into());
         }
+        self.written += length as u64;
         Ok(length)
     }
 }

@@ -60,7 +60,7 @@ struct State {
     whole: bool,
 }
 
-/// Puts what [`Follower::list`] says in force.
+/// Puts what `Follower::list` says in force.
 pub type TakeOver<'a> = &'a dyn Fn() -> Result<(), String>;
 
 impl Follower {

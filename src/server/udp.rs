@@ -4,7 +4,7 @@
 //! workers share nothing on the way of a question, and its own event loop for
 //! what needs an upstream: a question is received, asked on and answered by one
 //! thread. As long as nothing waits for an upstream that thread sleeps in
-//! recvmmsg, without the event loop around it; see [`Worker::next`].
+//! recvmmsg, without the event loop around it; see `Worker::next`.
 
 use std::io;
 use std::net::SocketAddr;

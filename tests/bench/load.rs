@@ -90,6 +90,10 @@ struct Options {
     /// Ask only this question, every 5 ms, until the answer has the code of --expect or the time is over.
     #[arg(long, value_name = "NAME TYPE", conflicts_with = "queries", requires = "expect")]
     probe: Option<String>,
+
+    /// With --probe: when a line comes on standard input, rename a file, send SIGHUP to a process, and then ask
+    #[arg(long, num_args = 3, value_names = ["FROM", "TO", "PID"], requires = "probe")]
+    replace: Option<Vec<String>>,
 }
 
 /// What both transports need to know.
@@ -139,6 +143,9 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     }
     let seconds = Duration::from_secs_f64(options.seconds);
     if let (Some(question), Some(expected)) = (&options.probe, options.expect) {
+        if let Some([from, to, pid]) = options.replace.as_deref() {
+            probe::replace(from, to, pid)?;
+        }
         return Ok(probe::run(server, &Questions::one(question)?, expected, seconds)?);
     }
     if options.sockets == 0 || options.tcp == Some(0) || options.clients == Some(0) || options.rate == Some(0) {

@@ -61,8 +61,7 @@ async fn one_address_does_not_take_all_connections() {
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         matches!(stream.read(&mut [0]), Ok(0))
     };
-    let closed =
-        |all: &mut [TcpStream]| all.iter_mut().map(|stream| is_closed(stream)).filter(|closed| *closed).count();
+    let closed = |all: &mut [TcpStream]| all.iter_mut().map(is_closed).filter(|closed| *closed).count();
     // Which one of them is one too many is not said: they are taken side by side.
     let mut all: Vec<TcpStream> = (0..=PER_ADDRESS).map(|_| connect()).collect();
     assert!(eventually(|| closed(&mut all) == 1));

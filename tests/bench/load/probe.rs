@@ -12,6 +12,15 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The id of every probe: an answer to an earlier one is as good.
 const ID: [u8; 2] = [0x4f, 0x4b];
 
+/// Waits for a line, then puts a file in the place of another one and tells a process. Done in here, by a program that
+/// runs already: to start one takes the processor longer than what is measured.
+pub(crate) fn replace(from: &str, to: &str, pid: &str) -> io::Result<()> {
+    let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    io::stdin().read_line(&mut String::new())?;
+    std::fs::rename(from, to)?;
+    Ok(rustix::process::kill_process(pid, rustix::process::Signal::HUP)?)
+}
+
 /// Asks until the answer is right, at most for `limit`; prints the moment as seconds since 1970.
 pub(crate) fn run(
     server: SocketAddr,
