@@ -3,12 +3,15 @@
 //! The client's packet is the buffer: its id, its question and its letter case
 //! stay in place, the header is patched, records are put behind the question.
 
+use crate::edns::{self, Reply};
 use crate::query::Query;
 use crate::wire::{HEADER, class, flag, put_u16, rtype};
 
-/// Room that the OPT record of an answer needs at most: the record, and one
-/// extended error with the texts this resolver knows or an upstream sent.
-pub const OPT_ROOM: usize = 11 + 4 + 2 + 96;
+/// Room for extended errors: one, with the texts this resolver knows or an
+/// upstream sent.
+pub const ERRORS_ROOM: usize = 4 + 2 + 96;
+/// Room that the OPT record of an answer needs at most, padding left aside.
+pub const OPT_ROOM: usize = 11 + ERRORS_ROOM + edns::ROOM;
 
 /// An answer being written over the packet of its question.
 pub struct Answer<'a> {
@@ -57,17 +60,18 @@ impl<'a> Answer<'a> {
     /// section 7) and returns its length. `extended_rcode` are the upper eight
     /// bits of a response code; `errors` are EDE options in wire form.
     #[inline]
-    pub fn finish(mut self, query: &Query, payload: u16, extended_rcode: u8, errors: &[u8]) -> usize {
+    pub fn finish(mut self, query: &Query, reply: &Reply<'_>, extended_rcode: u8, errors: &[u8]) -> usize {
         if let Some(edns) = query.edns {
             let at = self.at;
             let flags = if edns.dnssec_ok { 0x80 } else { 0 };
-            let [high, low] = payload.to_be_bytes();
+            let [high, low] = reply.payload.to_be_bytes();
             let [_, kind] = rtype::OPT.to_be_bytes();
             let fixed = [0, 0, kind, high, low, extended_rcode, 0, flags, 0];
             self.packet[at..at + 9].copy_from_slice(&fixed);
-            put_u16(self.packet, at + 9, errors.len() as u16);
-            self.packet[at + 11..at + 11 + errors.len()].copy_from_slice(errors);
-            self.at = at + 11 + errors.len();
+            let options = at + 11;
+            self.packet[options..options + errors.len()].copy_from_slice(errors);
+            self.at = reply.write(self.packet, options + errors.len());
+            put_u16(self.packet, at + 9, (self.at - options) as u16);
             self.counts[2] += 1;
         }
         put_u16(self.packet, 2, self.flags);

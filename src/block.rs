@@ -14,6 +14,7 @@ use signed_list::list::Scope;
 
 use crate::answer::{Answer, ede_option, record, soa};
 use crate::config::{BlockAnswer, Category};
+use crate::edns::Reply;
 use crate::query::Query;
 use crate::wire::{ede, rcode, rtype};
 
@@ -60,7 +61,7 @@ impl Block {
 
     /// Writes the answer over the question; returns its length.
     #[inline]
-    pub fn write(&self, packet: &mut [u8], query: &Query, payload: u16) -> usize {
+    pub fn write(&self, packet: &mut [u8], query: &Query, reply: &Reply<'_>) -> usize {
         let forged = match query.qtype {
             rtype::A => self.a.as_ref(),
             rtype::AAAA => self.aaaa.as_ref(),
@@ -77,6 +78,6 @@ impl Block {
                 &self.negative_errors
             }
         };
-        answer.finish(query, payload, 0, errors)
+        answer.finish(query, reply, 0, errors)
     }
 }

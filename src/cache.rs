@@ -41,7 +41,7 @@ impl Cache {
         Cache { store, hash: foldhash::quality::RandomState::default() }
     }
 
-    /// The key of a question: name, type, DO and CD, hashed.
+    /// The key of a question: name, type and [`kind_of`] it, hashed.
     #[inline]
     pub fn key(&self, query: &Query) -> u64 {
         let mut hasher = self.hash.build_hasher();

@@ -9,7 +9,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::answer::{Answer, OPT_ROOM, ede_option};
+use crate::answer::{Answer, ERRORS_ROOM, ede_option};
+use crate::edns::Reply;
 use crate::policy::Categories;
 use crate::query::Query;
 use crate::wire::{self, HEADER, Malformed, Record, Section, WireName, flag, rcode, rtype, u16_at, u32_at};
@@ -39,7 +40,7 @@ pub struct Entry {
     message_end: u16,
     counts: [u16; 3],
     qtype: u16,
-    /// DO and CD of the question: they change what an upstream says.
+    /// See [`kind_of`]: what changes the answer besides name and type.
     kind: u8,
     /// AD and the response code as the upstream sent them.
     flags: u16,
@@ -55,10 +56,10 @@ pub struct Entry {
     refresh_after: AtomicU32,
 }
 
-/// DO and CD as a small number.
+/// DO, CD, and what answers in place of the name, as a small number.
 #[inline]
 pub fn kind_of(query: &Query) -> u8 {
-    u8::from(query.dnssec_ok()) | u8::from(query.checking_disabled()) << 1
+    u8::from(query.dnssec_ok()) | u8::from(query.checking_disabled()) << 1 | query.stand_in << 2
 }
 
 /// What an answer leads to besides the name asked for.
@@ -297,7 +298,7 @@ impl Entry {
         now: u32,
         stale: Option<u32>,
         limit: usize,
-        payload: u16,
+        reply: &Reply<'_>,
     ) -> usize {
         let (from, end) = (usize::from(self.question_end), usize::from(self.message_end));
         let code = (self.flags & flag::RCODE) as u8;
@@ -305,21 +306,21 @@ impl Entry {
         let mut answer = Answer::new(packet, query, code);
         answer.set(ad);
         let mut stored_errors = &self.bytes[end..];
-        let mut with_stale = [0u8; OPT_ROOM];
+        let mut with_stale = [0u8; ERRORS_ROOM];
         if stale.is_some() {
             let code = if code == rcode::NXDOMAIN { wire::ede::STALE_NXDOMAIN } else { wire::ede::STALE_ANSWER };
             let fixed = [0, wire::OPTION_EDE as u8, 0, 2, 0, code as u8];
             with_stale[..6].copy_from_slice(&fixed);
-            let room = stored_errors.len().min(OPT_ROOM - 11 - 6);
+            let room = stored_errors.len().min(ERRORS_ROOM - 6);
             let kept = if room == stored_errors.len() { room } else { 0 };
             with_stale[6..6 + kept].copy_from_slice(&stored_errors[..kept]);
             stored_errors = &with_stale[..6 + kept];
         }
-        let opt = if query.edns.is_some() { 11 + stored_errors.len() } else { 0 };
+        let opt = if query.edns.is_some() { 11 + stored_errors.len() + reply.length() } else { 0 };
         if end + opt > limit {
             answer.set(flag::TC);
             let errors = if from + opt > limit { &[] } else { stored_errors };
-            return answer.finish(query, payload, 0, errors);
+            return answer.finish(query, reply, 0, errors);
         }
         answer.records(&self.bytes[from..end], self.counts);
         let age = now - self.stored.min(now);
@@ -331,7 +332,7 @@ impl Entry {
             let left = stale.unwrap_or_else(|| ttl.saturating_sub(age));
             field.copy_from_slice(&left.to_be_bytes());
         }
-        answer.finish(query, payload, 0, stored_errors)
+        answer.finish(query, reply, 0, stored_errors)
     }
 }
 
@@ -453,10 +454,10 @@ fn extended_errors(mut options: &[u8]) -> Result<Vec<u8>, Malformed> {
         let option = options.get(..4 + length).ok_or(Malformed)?;
         if code == wire::OPTION_EDE && length >= 2 {
             // The text is for people; the code is what counts.
-            let whole = errors.len() + option.len() <= OPT_ROOM - 11 - 6;
+            let whole = errors.len() + option.len() <= ERRORS_ROOM - 6;
             if whole {
                 errors.extend_from_slice(option);
-            } else if errors.len() + 6 <= OPT_ROOM - 11 - 6 {
+            } else if errors.len() + 6 <= ERRORS_ROOM - 6 {
                 errors.extend_from_slice(&[0, wire::OPTION_EDE as u8, 0, 2]);
                 errors.extend_from_slice(&option[4..6]);
             }

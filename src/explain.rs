@@ -37,7 +37,7 @@ pub struct Asked {
 struct Explanation {
     name: String,
     client: IpAddr,
-    /// "blocked", "allowed", "answered locally", "forwarded", "not answered" or "refused".
+    /// "blocked", "allowed", "replaced", "answered locally", "forwarded", "not answered" or "refused".
     result: &'static str,
     /// The same as a sentence.
     because: String,
@@ -100,7 +100,11 @@ pub fn check(file: &Path) -> Result<(), String> {
     );
     for loaded in snapshot.filter.every_list() {
         let age = age(loaded.created());
-        println!("  list {}: serial {}, {} names, {age}", loaded.name(), loaded.serial(), loaded.names());
+        let names = count(loaded.names(), "name", "names");
+        println!("  list {}: serial {}, {names}, {age}", loaded.name(), loaded.serial());
+    }
+    for remark in config.remarks() {
+        println!("{}", folded("  note: ", &remark));
     }
     Ok(())
 }
@@ -129,7 +133,7 @@ fn load(origin: &Origin) -> Result<Loaded, String> {
             (None, Some(_)) => {}
         }
     }
-    let snapshot = origin::snapshot(origin, config, 1, &[], &followers, Manner::Look, &mut notes);
+    let snapshot = origin::snapshot(origin, config, 1, None, &[], &followers, Manner::Look, &mut notes);
     let snapshot = snapshot.map_err(|error| error.to_string())?;
     Ok(Loaded { snapshot, notes, waiting })
 }
@@ -168,6 +172,7 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
     let mut suffixes = Suffixes::new();
     let listed = filter.listed(name.as_wire(), &mut suffixes);
     let verdict = filter.decide(who.policy, who.in_force, listed, name.as_wire(), &mut suffixes);
+    let stand_in = snapshot.safe_search.of(snapshot.safe_search.stand_in(who.search, name.as_wire()));
     let mut say = |result, because: String| (explanation.result, explanation.because) = (result, because);
     if !who.served {
         say("refused", "the client is in no network of [access] allow".into());
@@ -193,27 +198,37 @@ fn judge(snapshot: &Snapshot, name: &Name, client: IpAddr) -> Explanation {
                 say("blocked", format!("the policy denies it by itself{alone}, and answers as the family layer does"));
                 explanation.layer = Some("family");
             }
+            Verdict::Allowed if stand_in.is_some() => {}
             Verdict::Allowed => {
                 say("allowed", "the policy allows it by itself; only the legal layer could block it".into())
             }
             Verdict::Pass => {
                 if let Some(zone) = snapshot.local.zone_of(&wire) {
                     let zone = Name::from_wire(zone).map_or_else(|_| "?".into(), |zone| zone.to_string());
-                    say(
-                        "answered locally",
-                        format!("'{zone}' is a special-use or private zone and holds nothing here"),
-                    );
+                    let what = match zone.as_str() {
+                        "localhost" => "is this machine itself: its loopback addresses are the answer",
+                        _ => "is a special-use or private zone and holds nothing here",
+                    };
+                    say("answered locally", format!("'{zone}' {what}"));
                 } else if snapshot.incomplete {
                     say("not answered", "a list that is followed is not here yet, and the name might be on it".into());
-                } else if listed.name != 0 {
-                    let names: Vec<String> = labels(listed.name);
-                    say(
-                        "forwarded",
-                        format!("it is listed in {}, which this client's policy does not have", names.join(", ")),
-                    );
+                } else if stand_in.is_none() && listed.name != 0 {
+                    let names = labels(listed.name).join(", ");
+                    let why = match policy {
+                        Some(_) => format!("it is listed in {names}, which this client's policy does not have"),
+                        None => format!(
+                            "it is listed in {names}, but no policy is this client's: only the legal layer filters for it"
+                        ),
+                    };
+                    say("forwarded", why);
                 }
             }
         }
+    }
+    if let Some(stand_in) = stand_in.filter(|_| explanation.result == "forwarded") {
+        explanation.result = "replaced";
+        explanation.because =
+            format!("searching is safe for this client: {} answers as {}", stand_in.engine, stand_in.target());
     }
     explanation
 }
@@ -233,6 +248,21 @@ fn layer_name(layer: Layer) -> &'static str {
     }
 }
 
+/// A sentence in lines of at most 79 characters, the later ones as far in as the first.
+fn folded(head: &str, text: &str) -> String {
+    let mut lines = vec![head.to_owned()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("never empty");
+        if last.len() + word.len() > 78 && last.len() > head.len() {
+            lines.push(" ".repeat(head.len()) + word);
+        } else {
+            let gap = if last.len() > head.len() { " " } else { "" };
+            last.push_str(&format!("{gap}{word}"));
+        }
+    }
+    lines.join("\n")
+}
+
 fn print(explanation: &Explanation) {
     let line = |key: &str, value: &str| println!("{key:<9} {value}");
     line("name", &explanation.name);
@@ -241,16 +271,7 @@ fn print(explanation: &Explanation) {
     let network = explanation.network.as_deref().unwrap_or("no network of a policy");
     line("policy", &format!("{policy} (by {network})"));
     line("result", explanation.result);
-    let mut text = String::new();
-    for word in explanation.because.split(' ') {
-        if text.len() + word.len() > 68 {
-            line("", &text);
-            text.clear();
-        }
-        let gap = if text.is_empty() { "" } else { " " };
-        text.push_str(&format!("{gap}{word}"));
-    }
-    line("", &text);
+    println!("{}", folded(&" ".repeat(10), &explanation.because));
     for hit in &explanation.lists {
         line(
             "list",

@@ -76,7 +76,7 @@ pub const DENIED: usize = 128;
 /// Counters of one worker.
 #[repr(align(128))]
 pub struct Shard {
-    received: [AtomicU64; 2],
+    received: [AtomicU64; Transport::ALL.len()],
     outcomes: [AtomicU64; Outcome::ALL.len()],
     blocked: [AtomicU64; DENIED + 1],
 }
@@ -89,11 +89,29 @@ pub enum Transport {
     Udp,
     /// A message on a connection.
     Tcp,
+    /// The same over TLS (DoT, RFC 7858).
+    Tls,
+    /// The content of an HTTPS exchange (DoH, RFC 8484).
+    Https,
 }
 
 impl Transport {
     /// All transports with their label.
-    pub const ALL: [(Transport, &'static str); 2] = [(Transport::Udp, "udp"), (Transport::Tcp, "tcp")];
+    pub const ALL: [(Transport, &'static str); 4] =
+        [(Transport::Udp, "udp"), (Transport::Tcp, "tcp"), (Transport::Tls, "dot"), (Transport::Https, "doh")];
+
+    /// Whether messages follow each other on a connection that the resolver may
+    /// close when it is silent.
+    #[inline]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Tls)
+    }
+
+    /// Whether nobody on the way can read it.
+    #[inline]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Https)
+    }
 }
 
 impl Shard {

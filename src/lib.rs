@@ -11,12 +11,15 @@
 //! | [`config`] | the configuration file: shape, checks, errors with line numbers |
 //! | [`server`] | listeners: bytes to packets, packets to bytes; nothing about names |
 //! | [`query`] | a client's packet: parsed question, or the reason to refuse it |
+//! | [`edns`] | options between a client and this resolver: cookies, padding, keepalive, name of the server |
 //! | [`pipeline`] | **the order of the stages**, written once, with the reasons |
 //! | [`limit`] | stage: rate limits per address and network |
 //! | [`policy`] | stage: who is served, and which policy a client has |
 //! | [`local`] | stage: names that never go to an upstream |
+//! | [`discovery`] | how clients find the encrypted transports, and what they may know |
 //! | [`filter`] | stage: is this name, or what its answer leads to, blocked? |
 //! | [`block`] | what a blocked question is answered |
+//! | [`safe_search`] | search engines that leave out what is not for children |
 //! | [`cache`] | stage: answers in memory, bounded in octets |
 //! | [`entry`] | one upstream answer in wire form: times to live, targets, copying out |
 //! | [`upstream`] | stage: asks other resolvers; one exchange for identical questions |
@@ -43,6 +46,8 @@ pub mod block;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod discovery;
+pub mod edns;
 pub mod entry;
 pub mod explain;
 pub mod filter;
@@ -58,6 +63,7 @@ pub mod policy;
 pub mod query;
 pub mod rebinding;
 pub mod releases;
+pub mod safe_search;
 pub mod server;
 pub mod service;
 pub mod state;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use friendly_resolver::config;
 use friendly_resolver::explain::{self, Asked};
 use friendly_resolver::origin::Origin;
@@ -20,18 +20,19 @@ use friendly_resolver::service;
 struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
-    #[command(flatten)]
-    run: Run,
+    /// The configuration file; without it, the built-in defaults
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Verb {
     /// Answer questions until told to stop (the default)
-    Run(Run),
+    Run,
     /// Check a configuration file and its lists, and start nothing
     CheckConfig {
-        /// The configuration file
-        file: PathBuf,
+        /// The configuration file, if --config does not name it
+        file: Option<PathBuf>,
     },
     /// Make the secret of this resolver, if the file is not there, and print what
     /// a publisher of sealed lists has to enrol
@@ -46,31 +47,23 @@ enum Verb {
         /// The client that asks
         #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
         client: IpAddr,
-        /// The configuration file; without it, the built-in defaults
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
 }
 
-#[derive(Args)]
-struct Run {
-    /// The configuration file; without it, the built-in defaults
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.verb.unwrap_or(Verb::Run(arguments.run)) {
-        Verb::Run(run) => service::run(origin(run.config)).map_err(|error| error.to_string()),
-        Verb::CheckConfig { file } => explain::check(&file),
+    let config = arguments.config;
+    let result = match arguments.verb.unwrap_or(Verb::Run) {
+        Verb::Run => service::run(origin(config)).map_err(|error| error.to_string()),
+        Verb::CheckConfig { file } => match file.or(config) {
+            Some(file) => explain::check(&file),
+            None => Err("which file? Name it: check-config FILE".into()),
+        },
         Verb::Identity { file } => identity(&file),
-        Verb::Explain { name, client, config, json } => {
-            explain::explain(&origin(config), &Asked { name, client, json })
-        }
+        Verb::Explain { name, client, json } => explain::explain(&origin(config), &Asked { name, client, json }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -61,13 +61,14 @@ pub fn render(service: &Service) -> String {
 
     followed(&page, service);
 
+    let makeshift = service.is_makeshift();
     let reloads = service.reloads();
     let results = [("done", reloads.done), ("refused", reloads.refused)];
     page.counter("reloads_total", "Reloads of configuration and lists.", "result", results);
-    let good = u64::from(reloads.problem.is_none());
+    let good = u64::from(reloads.problem.is_none() && !makeshift);
     page.gauge(
         "last_reload_successful",
-        "0 while an older state is in force because the newer was refused.",
+        "0 while an older configuration or list is in force because the newer was refused.",
         "",
         [("", good)],
     );

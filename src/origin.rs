@@ -13,6 +13,7 @@ use crate::filter::Filter;
 use crate::lists::{self, ListsError, Loaded, Manner, Stamp};
 use crate::pipeline::Snapshot;
 use crate::releases::Follower;
+use crate::server::tls::{Keys, KeysError};
 
 /// Where the configuration comes from.
 #[derive(Clone)]
@@ -36,14 +37,25 @@ impl Origin {
     }
 }
 
+/// Certificate and key, where the configuration has some; `before` goes on if
+/// they are the same.
+///
+/// # Errors
+/// Why they cannot be used.
+pub fn keys(config: &Config, before: Option<&Arc<Keys>>) -> Result<Option<Arc<Keys>>, KeysError> {
+    config.tls.as_ref().map(|tls| Keys::load(tls, before)).transpose()
+}
+
 /// Loads everything that a snapshot needs.
 ///
 /// # Errors
 /// The first list that cannot be used.
+#[allow(clippy::too_many_arguments)] // one value for each thing that a snapshot is made of
 pub fn snapshot(
     origin: &Origin,
     config: Config,
     generation: u32,
+    keys: Option<Arc<Keys>>,
     old: &[Arc<Loaded>],
     followers: &[Arc<Follower>],
     manner: Manner,
@@ -53,7 +65,7 @@ pub fn snapshot(
     if matches!(origin, Origin::BuiltIn) {
         loaded.lists.push(lists::embedded(&config, sample_list()));
     }
-    filtered(generation, Arc::new(config), loaded.lists, loaded.allow, followers)
+    filtered(generation, Arc::new(config), keys, loaded.lists, loaded.allow, followers)
 }
 
 /// The same with lists that are loaded already.
@@ -63,6 +75,7 @@ pub fn snapshot(
 pub fn filtered(
     generation: u32,
     config: Arc<Config>,
+    keys: Option<Arc<Keys>>,
     mut lists: Vec<Arc<Loaded>>,
     allow: Vec<Vec<Arc<Loaded>>>,
     followers: &[Arc<Follower>],
@@ -76,7 +89,9 @@ pub fn filtered(
     }
     let filter = Filter::new(&config, lists, allow);
     let zones = followers.iter().filter(|follower| follower.is_zone()).cloned().collect();
-    Ok(Snapshot::new(generation, config, filter, missing, zones))
+    let mut snapshot = Snapshot::new(generation, config, filter, missing, zones);
+    snapshot.tls = keys;
+    Ok(snapshot)
 }
 
 /// A follower for each list that the configuration follows; those of `old` go on
@@ -129,6 +144,9 @@ pub fn stamps(origin: &Origin, config: &Config) -> Stamps {
     let mut files: Vec<&Path> = config.lists.iter().map(PathBuf::as_path).collect();
     if let Origin::File(path) = origin {
         files.push(path);
+    }
+    if let Some(tls) = &config.tls {
+        files.extend([Some(&*tls.certificate), tls.key.file()].into_iter().flatten());
     }
     files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
     if config.upstream.servers.is_empty() {

@@ -11,6 +11,7 @@ mod notify;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use signed_list::digest::Suffixes;
@@ -19,6 +20,7 @@ use crate::answer::{Answer, ede_option, refuse};
 use crate::cache::Cache;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
+use crate::edns::{Asked, Cookies, Reply};
 use crate::entry::{Entry, Ttls};
 use crate::filter::{Filter, Verdict as Decision};
 use crate::journal::{DENIED, Journal, Outcome, Shard, Transport};
@@ -27,6 +29,8 @@ use crate::local::Local;
 use crate::policy::{Client, Policies};
 use crate::query::{Query, Question, Refusal};
 use crate::releases::Follower;
+use crate::safe_search::SafeSearch;
+use crate::server::tls::Keys;
 use crate::upstream::Upstreams;
 use crate::wire::{class, ede, flag, rcode, rtype};
 
@@ -43,11 +47,15 @@ pub struct Snapshot {
     pub filter: Filter,
     /// Names answered here.
     pub local: Local,
+    /// Search engines that leave things out.
+    pub safe_search: &'static SafeSearch,
     /// The journal's counter of each category.
     pub counters: Vec<usize>,
     /// A list that is followed is not here yet: what no other list blocks is not
     /// answered, since it might be on that one.
     pub incomplete: bool,
+    /// Certificate and key of encrypted transports.
+    pub tls: Option<Arc<Keys>>,
     /// Followed zones, whose primaries say when there is something new.
     pub zones: Vec<Arc<Follower>>,
     errors: Errors,
@@ -74,8 +82,10 @@ impl Snapshot {
             generation,
             policies: Policies::new(&config),
             local: Local::new(&config),
+            safe_search: SafeSearch::shipped(),
             counters: (0..config.categories.len()).collect(),
             incomplete,
+            tls: None,
             zones,
             filter,
             errors: Errors {
@@ -111,6 +121,7 @@ pub struct Pipeline {
     /// The resolver's own time.
     pub clock: Clock,
     limiter: Limiter,
+    cookies: Cookies,
     waiting: AtomicUsize,
 }
 
@@ -148,6 +159,7 @@ impl Pipeline {
             journal,
             clock: Clock,
             limiter: Limiter::new(),
+            cookies: cookies(),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -174,20 +186,23 @@ impl Pipeline {
         now: Now,
     ) -> Verdict {
         shard.received(source.transport);
-        let payload = snapshot.config.server.udp_payload_size;
-
         // 1. Read. What cannot be read cannot be limited by what it asks, but
         //    it still costs its sender: refusals of broken packets go through
         //    the limit below, too.
         let mut query = Query::BLANK;
         let read = query.fill(&packet[..length]);
+        let reply = &self.reply(snapshot, &query, source, now.seconds());
 
         // 2. Limit, first of all stages: its key, the address, is the only
         //    thing that costs an attacker something to change.
         if let Some(rules) = &snapshot.config.rate_limit {
             match self.limiter.take(rules, source.client, now.0) {
                 Limited::No => {}
-                limited => return over_limit(snapshot, shard, limited, packet, read.ok().map(|()| &query), source),
+                limited => {
+                    let query = read.ok().map(|()| &query);
+                    let proven = query.is_some_and(|query| self.is_proven(query, source, now.seconds()));
+                    return over_limit(snapshot, shard, limited, packet, query, reply, proven);
+                }
             }
         }
         if let Err(refusal) = read {
@@ -195,7 +210,7 @@ impl Pipeline {
                 shard.ended(Outcome::Local);
                 return Verdict::Send(length);
             }
-            return refused(shard, packet, refusal, &query, payload);
+            return refused(shard, packet, refusal, &query, reply);
         }
 
         // 3. Serve only our own clients: an open resolver is a weapon, and a
@@ -203,11 +218,11 @@ impl Pipeline {
         let client = snapshot.policies.of(source.client);
         if !client.served {
             shard.ended(Outcome::Foreign);
-            return Verdict::Send(short(packet, &query, rcode::REFUSED, payload, &snapshot.errors.prohibited));
+            return Verdict::Send(short(packet, &query, rcode::REFUSED, reply, &snapshot.errors.prohibited));
         }
 
         // 4. Types and classes that make no sense here.
-        if let Some(length) = unsupported(snapshot, packet, &query, payload) {
+        if let Some(length) = unsupported(snapshot, packet, &query, reply) {
             // Only the names of class CH that are configured get an answer.
             let answered = packet[3] & 0x0f == rcode::NOERROR;
             shard.ended(if answered { Outcome::Local } else { Outcome::Unsupported });
@@ -216,7 +231,7 @@ impl Pipeline {
 
         // 5. Signals, before the filter: no list may turn a phone's question
         //    "may I walk around you?" into something else.
-        if let Some(length) = snapshot.local.signal(packet, &query, payload) {
+        if let Some(length) = snapshot.local.signal(packet, &query, reply) {
             shard.ended(Outcome::Local);
             return Verdict::Send(length);
         }
@@ -226,22 +241,26 @@ impl Pipeline {
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
             count_block(snapshot, shard, decision, Outcome::BlockedName);
-            return Verdict::Send(block.write(packet, &query, payload));
+            return Verdict::Send(block.write(packet, &query, reply));
         }
 
         // 7. Zones that are empty by their nature, behind the filter: what is
         //    listed is answered as listed.
-        if let Some(length) = snapshot.local.empty_zone(packet, &query, payload) {
+        if let Some(length) = snapshot.local.empty_zone(packet, &query, reply) {
             shard.ended(Outcome::Local);
             return Verdict::Send(length);
         }
 
         if snapshot.incomplete {
             shard.ended(Outcome::Incomplete);
-            return Verdict::Send(short(packet, &query, rcode::SERVFAIL, payload, &snapshot.errors.incomplete));
+            return Verdict::Send(short(packet, &query, rcode::SERVFAIL, reply, &snapshot.errors.incomplete));
         }
 
-        // 8. Memory. The answer is filtered by what it leads to on its way out.
+        // 8. Search engines, behind the filter: one that is blocked stays
+        //    blocked. What answers in its place is part of the cache's key.
+        query.stand_in = snapshot.safe_search.stand_in(client.search, query.name.as_wire());
+
+        // 9. Memory. The answer is filtered by what it leads to on its way out.
         let key = self.cache.key(&query);
         let Some(entry) = self.cache.get(key, &query) else {
             return Verdict::Later(Box::new(Question { query, key }));
@@ -251,13 +270,41 @@ impl Pipeline {
             return Verdict::Later(Box::new(Question { query, key }));
         }
         let outcome = if entry.is_failure() { Outcome::Failed } else { Outcome::CacheHit };
-        let limit = limit_of(&query, source.transport, payload, packet.len());
+        let limit = limit_of(&query, source.transport, reply.payload, packet.len());
         let length =
-            self.write(snapshot, shard, packet, &query, client, decision, &entry, None, second, limit, outcome);
+            self.write(snapshot, shard, packet, &query, reply, client, decision, &entry, None, second, limit, outcome);
         if snapshot.config.cache.prefetch && entry.is_almost_over(second) && entry.claim_refresh(second, 10) {
             return Verdict::SendAndRefresh(length, Box::new(Question { query, key }));
         }
         Verdict::Send(length)
+    }
+
+    /// What the OPT record of the answer says besides errors.
+    #[inline]
+    fn reply<'a>(&self, snapshot: &'a Snapshot, query: &Query, source: Source, second: u32) -> Reply<'a> {
+        let server = &snapshot.config.server;
+        let mut reply = Reply::plain(server.udp_payload_size);
+        let Some(asked) = query.edns.map(|edns| edns.asked).filter(|asked| *asked != Asked::default()) else {
+            return reply;
+        };
+        reply.cookie = asked.cookie.map(|cookie| self.cookies.answer(&cookie, source.client, second));
+        if asked.nsid {
+            reply.nsid = snapshot.local.nsid();
+        }
+        if asked.keepalive && source.transport.is_stream() {
+            // In tenths of a second; at most 600 seconds are configured.
+            reply.keepalive = Some((server.tcp_idle_timeout.as_millis() / 100) as u16);
+        }
+        reply.padded = asked.padding && source.transport.is_encrypted();
+        reply
+    }
+
+    /// Whether the client has received something from us at this address: the
+    /// address is no forgery.
+    fn is_proven(&self, query: &Query, source: Source, second: u32) -> bool {
+        let cookie = query.edns.and_then(|edns| edns.asked.cookie);
+        source.transport != Transport::Udp
+            || cookie.is_some_and(|cookie| self.cookies.knows(&cookie, source.client, second))
     }
 
     /// Writes an answer from memory, or the block that it leads to.
@@ -268,6 +315,7 @@ impl Pipeline {
         shard: &Shard,
         packet: &mut [u8],
         query: &Query,
+        reply: &Reply<'_>,
         client: Client,
         decision: Decision,
         entry: &Entry,
@@ -276,17 +324,24 @@ impl Pipeline {
         limit: usize,
         outcome: Outcome,
     ) -> usize {
-        let payload = snapshot.config.server.udp_payload_size;
         if entry.leads_on() {
             let verdict = snapshot.filter.leads_to(snapshot.generation, client, decision, entry);
             if let Some(block) = snapshot.filter.block(verdict) {
                 count_block(snapshot, shard, verdict, Outcome::BlockedTarget);
-                return block.write(packet, query, payload);
+                return block.write(packet, query, reply);
             }
         }
         shard.ended(outcome);
-        entry.write(packet, query, second, stale, limit, payload)
+        entry.write(packet, query, second, stale, limit, reply)
     }
+}
+
+/// Cookies under a secret of this process: after a restart clients get new ones.
+fn cookies() -> Cookies {
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).expect("the system has random numbers");
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
+    Cookies::new(secret, unix.wrapping_sub(Clock.now().seconds()))
 }
 
 /// The largest answer: what the client says over UDP, but never more than we
@@ -294,9 +349,9 @@ impl Pipeline {
 #[inline]
 fn limit_of(query: &Query, transport: Transport, payload: u16, room: usize) -> usize {
     let limit = match (transport, query.edns) {
-        (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, Some(edns)) => edns.payload.min(payload),
         (Transport::Udp, None) => 512,
+        _ => u16::MAX,
     };
     usize::from(limit).min(room)
 }
@@ -308,30 +363,31 @@ fn count_block(snapshot: &Snapshot, shard: &Shard, decision: Decision, outcome: 
 }
 
 /// An answer without records.
-fn short(packet: &mut [u8], query: &Query, code: u8, payload: u16, errors: &[u8]) -> usize {
-    Answer::new(packet, query, code).finish(query, payload, 0, errors)
+fn short(packet: &mut [u8], query: &Query, code: u8, reply: &Reply<'_>, errors: &[u8]) -> usize {
+    Answer::new(packet, query, code).finish(query, reply, 0, errors)
 }
 
-/// What a client over its limit gets.
+/// What a client over its limit gets. Only one whose address is proven gets an
+/// answer to each question: all others may be forged.
 fn over_limit(
     snapshot: &Snapshot,
     shard: &Shard,
     limited: Limited,
     packet: &mut [u8],
     query: Option<&Query>,
-    source: Source,
+    reply: &Reply<'_>,
+    proven: bool,
 ) -> Verdict {
-    let payload = snapshot.config.server.udp_payload_size;
-    match (query, source.transport, limited) {
-        (Some(query), Transport::Udp, Limited::Slip) => {
+    match (query, proven, limited) {
+        (Some(query), false, Limited::Slip) => {
             shard.ended(Outcome::LimitedSlip);
             let mut answer = Answer::new(packet, query, rcode::NOERROR);
             answer.set(flag::TC);
-            Verdict::Send(answer.finish(query, payload, 0, &[]))
+            Verdict::Send(answer.finish(query, reply, 0, &[]))
         }
-        (Some(query), Transport::Tcp, _) => {
+        (Some(query), true, _) => {
             shard.ended(Outcome::LimitedDrop);
-            Verdict::Send(short(packet, query, rcode::REFUSED, payload, &snapshot.errors.prohibited))
+            Verdict::Send(short(packet, query, rcode::REFUSED, reply, &snapshot.errors.prohibited))
         }
         _ => {
             shard.ended(Outcome::LimitedDrop);
@@ -340,7 +396,7 @@ fn over_limit(
     }
 }
 
-fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, payload: u16) -> Verdict {
+fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, reply: &Reply<'_>) -> Verdict {
     let length = match refusal {
         Refusal::Silence => {
             shard.ended(Outcome::Ignored);
@@ -348,7 +404,7 @@ fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, pa
         }
         Refusal::Code(code) => refuse(packet, code),
         // Extended response code 16: one in the OPT record, zero in the header.
-        Refusal::BadVersion => Answer::new(packet, query, rcode::NOERROR).finish(query, payload, 1, &[]),
+        Refusal::BadVersion => Answer::new(packet, query, rcode::NOERROR).finish(query, reply, 1, &[]),
     };
     shard.ended(Outcome::Malformed);
     Verdict::Send(length)
@@ -357,18 +413,18 @@ fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, pa
 /// Answers to what this resolver does not do: zone transfers, classes other
 /// than IN, types that are no questions. CHAOS names where configured.
 #[inline]
-fn unsupported(snapshot: &Snapshot, packet: &mut [u8], query: &Query, payload: u16) -> Option<usize> {
+fn unsupported(snapshot: &Snapshot, packet: &mut [u8], query: &Query, reply: &Reply<'_>) -> Option<usize> {
     let errors = &snapshot.errors.not_supported;
     match (query.qclass, query.qtype) {
-        (class::IN, rtype::AXFR | rtype::IXFR) => Some(short(packet, query, rcode::REFUSED, payload, errors)),
+        (class::IN, rtype::AXFR | rtype::IXFR) => Some(short(packet, query, rcode::REFUSED, reply, errors)),
         (class::IN, 0 | rtype::OPT | rtype::MAILA | rtype::MAILB | 249 | 250) => {
-            Some(short(packet, query, rcode::NOTIMP, payload, errors))
+            Some(short(packet, query, rcode::NOTIMP, reply, errors))
         }
         (class::IN, _) => None,
         (class::CH, _) => snapshot
             .local
-            .chaos(packet, query, payload)
-            .or_else(|| Some(short(packet, query, rcode::REFUSED, payload, errors))),
-        _ => Some(short(packet, query, rcode::REFUSED, payload, errors)),
+            .chaos(packet, query, reply)
+            .or_else(|| Some(short(packet, query, rcode::REFUSED, reply, errors))),
+        _ => Some(short(packet, query, rcode::REFUSED, reply, errors)),
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
-use crate::config::{Config, Layer};
+use crate::config::{Config, Layer, Search};
 
 /// A set of categories, a bit for each index in [`Config::categories`].
 pub type Categories = u64;
@@ -31,6 +31,8 @@ pub struct Client {
     pub policy: usize,
     /// Categories in force for it.
     pub in_force: InForce,
+    /// What searching leaves out for it.
+    pub search: Search,
 }
 
 /// Categories that a policy enforces, by layer.
@@ -50,13 +52,15 @@ impl Policies {
         let legal = legal.fold(0, |mask, (index, _)| mask | 1 << index);
         // A client that no policy names is served without the liftable layers,
         // but never without the legal one.
-        let none = Client { served: false, policy: config.policies.len(), in_force: InForce { legal, liftable: 0 } };
+        let in_force = InForce { legal, liftable: 0 };
+        let none = Client { served: false, policy: config.policies.len(), in_force, search: Search::default() };
         let of = |network: &IpNet| {
             let policy = longest(config, network).map_or(config.policies.len(), |(index, _)| index);
             let categories = config.policies.get(policy).map_or(&[][..], |policy| &policy.categories);
             let liftable = categories.iter().fold(0, |mask, index| mask | 1 << index);
             let served = config.access.iter().any(|access| access.contains(network));
-            Client { served, policy, in_force: InForce { legal, liftable } }
+            let search = config.policies.get(policy).map_or(Search::default(), |policy| policy.search);
+            Client { served, policy, in_force: InForce { legal, liftable }, search }
         };
         let mut policies = Policies { v4: PrefixMap::new(), v6: PrefixMap::new(), nowhere: none };
         for network in config.policies.iter().flat_map(|policy| &policy.networks).chain(&config.access) {

@@ -1,5 +1,6 @@
 //! What a client asked: one parsed question, or the reason why it is refused.
 
+use crate::edns::Asked;
 use crate::wire::{self, HEADER, Malformed, WireName, flag, rcode, rtype, u16_at};
 
 /// One question of one client, read from its packet. The packet itself stays
@@ -20,17 +21,19 @@ pub struct Query {
     pub question_end: usize,
     /// The client's OPT record, where it sent one.
     pub edns: Option<Edns>,
+    /// What answers in its place, see [`crate::safe_search`]; 0 = nothing does.
+    pub stand_in: u8,
 }
 
-/// What counts of a client's OPT record (RFC 6891 section 6.1). Its options
-/// are not kept: none of them (client subnet, cookies of somebody else) may
-/// travel on to an upstream.
+/// What counts of a client's OPT record (RFC 6891 section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edns {
     /// Largest datagram the client takes, never below 512.
     pub payload: u16,
     /// The client wants DNSSEC records.
     pub dnssec_ok: bool,
+    /// Its options, as far as the answer minds them.
+    pub asked: Asked,
 }
 
 /// Why a packet is not answered as a question.
@@ -54,7 +57,7 @@ impl From<Malformed> for Refusal {
 impl Query {
     /// No question yet, to be [filled](Query::fill).
     pub const BLANK: Query =
-        Query { id: 0, flags: 0, name: WireName::ROOT, qtype: 0, qclass: 0, question_end: 0, edns: None };
+        Query { id: 0, flags: 0, name: WireName::ROOT, qtype: 0, qclass: 0, question_end: 0, edns: None, stand_in: 0 };
 
     /// Reads a client's packet.
     ///
@@ -84,7 +87,7 @@ impl Query {
         }
         // One question and nothing answered yet. Two questions have no defined
         // answer (RFC 9619); records in a question serve only an attacker.
-        if word(4) != 1 || word(6) != 0 || word(8) != 0 {
+        if word(4) != 1 || word(6) != 0 {
             return Err(Refusal::Code(rcode::FORMERR));
         }
         (self.id, self.flags) = (word(0), flags);
@@ -92,6 +95,10 @@ impl Query {
         self.qtype = u16_at(packet, at).ok_or(Malformed)?;
         self.qclass = u16_at(packet, at + 2).ok_or(Malformed)?;
         self.question_end = at + 4;
+        // Whoever asks for a transfer says what it has (RFC 1995 section 3).
+        if word(8) != 0 && self.qtype != rtype::IXFR {
+            return Err(Refusal::Code(rcode::FORMERR));
+        }
         match self.read_additional(packet)? {
             0 => Ok(()),
             _ => Err(Refusal::BadVersion),
@@ -111,9 +118,9 @@ impl Query {
             if self.edns.is_some() || packet[record.owner] != 0 {
                 return Err(Refusal::Code(rcode::FORMERR));
             }
-            check_options(&packet[record.data..record.end])?;
+            let asked = Asked::read(&packet[record.data..record.end])?;
             version = (record.ttl >> 16) as u8;
-            self.edns = Some(Edns { payload: record.class.max(512), dnssec_ok: record.ttl & 0x8000 != 0 });
+            self.edns = Some(Edns { payload: record.class.max(512), dnssec_ok: record.ttl & 0x8000 != 0, asked });
         }
         if records.position() != packet.len() {
             return Err(Refusal::Code(rcode::FORMERR));
@@ -150,15 +157,6 @@ pub struct Question {
     pub key: u64,
 }
 
-/// The options of an OPT record fill it exactly.
-fn check_options(mut options: &[u8]) -> Result<(), Malformed> {
-    while !options.is_empty() {
-        let length = usize::from(u16_at(options, 2).ok_or(Malformed)?);
-        options = options.get(4 + length..).ok_or(Malformed)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,8 +183,9 @@ mod tests {
         assert_eq!(query.name.as_wire(), b"\x03www\x07example\x00");
         assert_eq!(query.question_end, PLAIN.len());
         assert_eq!(query.edns, None);
-        let query = Query::parse(&with_opt(&[0, 10, 0, 1, 9], 0)).ok().unwrap();
-        assert_eq!(query.edns, Some(Edns { payload: 1232, dnssec_ok: true }));
+        let query = Query::parse(&with_opt(&[0, 3, 0, 0, 0, 99, 0, 1, 9], 0)).ok().unwrap();
+        let asked = Asked { nsid: true, ..Asked::default() };
+        assert_eq!(query.edns, Some(Edns { payload: 1232, dnssec_ok: true, asked }));
     }
 
     #[test]

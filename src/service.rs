@@ -6,6 +6,7 @@
 //! questions taken. So a resolver that answers, filters.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,13 +19,15 @@ use tokio::sync::oneshot;
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::journal::Transport;
 use crate::lists::{ListsError, Manner};
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
-use crate::server::tcp::Connections;
+use crate::server::accept::{self, Connections};
+use crate::server::tls::KeysError;
 use crate::server::udp::{PATIENCE, Pulse, Worker};
-use crate::server::{bind_tcp, bind_udp, tcp};
+use crate::server::{bind_tcp, bind_udp};
 use crate::state::{Reloads, Service, settings, upstream_addresses};
 use crate::upstream::Upstreams;
 
@@ -47,12 +50,15 @@ pub enum StartError {
     /// A list.
     #[error(transparent)]
     Lists(#[from] ListsError),
+    /// Certificate and key.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// An address.
     #[error("cannot listen on {address} ({transport}): {source}; {advice}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// UDP or TCP.
+        /// What is spoken there.
         transport: &'static str,
         /// What the system says.
         source: std::io::Error,
@@ -100,18 +106,25 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let stamps = origin::stamps(&origin, &config);
     let mut notes = Vec::new();
     let followers = origin::followers(&config, &[], true).map_err(StartError::Follow)?;
-    let first = origin::snapshot(&origin, config, 1, &[], &followers, Manner::Start, &mut notes)?;
+    let keys = origin::keys(&config, None)?;
+    let first = origin::snapshot(&origin, config, 1, keys, &[], &followers, Manner::Start, &mut notes)?;
     let config = first.config.clone();
 
     let sockets = bind(&config, per_address, &mut notes)?;
     let descriptors = raise_descriptors();
     if let Some(user) = &config.server.user {
         become_user(user, &followers)?;
+        can_reload(user, stamps.keys())?;
     }
 
     let upstreams = Upstreams::new(&upstream_addresses(&config, &mut notes), settings(&config));
     for note in &notes {
         tracing::warn!("{note}");
+    }
+    if matches!(origin, Origin::File(_)) {
+        for remark in config.remarks() {
+            tracing::warn!("{remark}");
+        }
     }
     let workers = sockets.udp.len();
     let pulse = Arc::new(Pulse::default());
@@ -130,9 +143,10 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     });
     let threads = start_workers(sockets.udp, &service)?;
     runtime.block_on(async {
-        for listener in sockets.tcp {
+        for (listener, transport) in sockets.streams {
             let listener = TcpListener::from_std(listener.into())?;
-            tokio::spawn(tcp::serve(listener, service.pipeline.clone(), service.connections.clone()));
+            let (pipeline, connections) = (service.pipeline.clone(), service.connections.clone());
+            tokio::spawn(accept::serve(listener, transport, pipeline, connections));
         }
         if let Some(listener) = sockets.admin {
             tokio::spawn(admin::serve(TcpListener::from_std(listener.into())?, service.clone()));
@@ -200,7 +214,7 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
             // Not waited for at the end: a disk that hangs must not hold up a
             // stop.
             tokio::select! {
-                _ = reload_aside(service) => {}
+                _ = reload_aside(service, asked) => {}
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
             }
@@ -258,13 +272,13 @@ impl Following {
 
 /// Reloads on a thread of its own, where waiting for a disk is allowed, and
 /// which gives way: checking a long list must not keep clients waiting.
-fn reload_aside(service: &Arc<Service>) -> oneshot::Receiver<()> {
+fn reload_aside(service: &Arc<Service>, asked: bool) -> oneshot::Receiver<()> {
     let (done, waiting) = oneshot::channel();
     let service = service.clone();
     let started = std::thread::Builder::new().name("reload".into()).spawn(move || {
         // On Linux this is a property of the thread. Refused, it only costs.
         let _refused = rustix::process::nice(GIVE_WAY);
-        service.reload();
+        service.reload(asked);
         let _gone = done.send(());
     });
     if let Err(error) = started {
@@ -275,12 +289,12 @@ fn reload_aside(service: &Arc<Service>) -> oneshot::Receiver<()> {
 
 struct Sockets {
     udp: Vec<(Socket, SocketAddr)>,
-    tcp: Vec<Socket>,
+    streams: Vec<(Socket, Transport)>,
     admin: Option<Socket>,
 }
 
 fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<Sockets, StartError> {
-    let mut sockets = Sockets { udp: Vec::new(), tcp: Vec::new(), admin: None };
+    let mut sockets = Sockets { udp: Vec::new(), streams: Vec::new(), admin: None };
     let failed = |address, transport, source: std::io::Error| {
         let advice = match source.kind() {
             std::io::ErrorKind::AddrInUse => "another program has this address; stop it or change the 'listen' setting",
@@ -294,9 +308,9 @@ fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<
         // on the same address is refused here instead of taking half of the
         // questions.
         match bind_tcp(*address) {
-            Ok(socket) => sockets.tcp.push(socket),
+            Ok(socket) => sockets.streams.push((socket, Transport::Tcp)),
             // A host without IPv6 still serves IPv4.
-            Err(error) if address.is_ipv6() && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            Err(error) if has_no_ipv6(*address, &error) => {
                 notes.push(format!("{address} is left out: this host has no IPv6"));
                 continue;
             }
@@ -307,10 +321,27 @@ fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<
             sockets.udp.push((socket, *address));
         }
     }
+    if let Some(tls) = &config.tls {
+        let dot = tls.dot.iter().map(|address| (address, Transport::Tls, "DNS over TLS"));
+        let doh = tls.doh.iter().map(|address| (address, Transport::Https, "DNS over HTTPS"));
+        for (address, transport, words) in dot.chain(doh) {
+            match bind_tcp(*address) {
+                Ok(socket) => sockets.streams.push((socket, transport)),
+                Err(error) if has_no_ipv6(*address, &error) => {
+                    notes.push(format!("{address} is left out: this host has no IPv6"));
+                }
+                Err(error) => return Err(failed(*address, words, error)),
+            }
+        }
+    }
     if let Some(address) = config.admin {
         sockets.admin = Some(bind_tcp(address).map_err(|error| failed(address, "admin HTTP", error))?);
     }
     Ok(sockets)
+}
+
+fn has_no_ipv6(address: SocketAddr, error: &std::io::Error) -> bool {
+    address.is_ipv6() && error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 fn start_workers(sockets: Vec<(Socket, SocketAddr)>, service: &Arc<Service>) -> std::io::Result<Vec<JoinHandle<()>>> {
@@ -355,6 +386,24 @@ fn become_user(name: &str, followers: &[Arc<Follower>]) -> Result<(), StartError
     Ok(())
 }
 
+/// What was read as root has to be read again at every reload.
+fn can_reload<'a>(user: &str, files: impl Iterator<Item = &'a PathBuf>) -> Result<(), StartError> {
+    for file in files {
+        match std::fs::File::open(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let reason = format!(
+                    "it could not read {} again when it changes; let it (chown or chmod, also its directory)",
+                    file.display()
+                );
+                return Err(StartError::User { user: user.into(), reason });
+            }
+            // One that is not there has been spoken of, and may come.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn announce(service: &Service, config: &Config) {
     let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
     let servers = service.pipeline.upstreams.servers();
@@ -363,7 +412,7 @@ fn announce(service: &Service, config: &Config) {
     if let (Origin::BuiltIn, Some(address)) = (&service.origin, config.server.listen.first()) {
         // The first thing a new user sees: something to try.
         eprintln!(
-            "\nFriendly Wi-Fi resolver on built-in defaults, with a sample list of test names.\nTry:    dig @{} -p {} adult.friendly-wifi.example\nExpect: status NXDOMAIN, and \"EDE: 17 (Filtered)\"; other names are answered by {}.\nStop:   Ctrl-C\n",
+            "\nFriendly Wi-Fi resolver on built-in defaults, with a sample list of test names.\nTry:    dig @{} -p {} adult.friendly-wifi.example\nExpect: status NXDOMAIN, and \"EDE: 17 (Filtered)\".\n        Other names are answered by {}.\nStop:   Ctrl-C\n",
             address.ip(),
             address.port(),
             if upstreams.is_empty() { "nobody: no upstream is known".into() } else { upstreams.join(", ") },

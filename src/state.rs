@@ -11,7 +11,7 @@ use crate::lists::Manner;
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
-use crate::server::tcp::Connections;
+use crate::server::accept::Connections;
 use crate::server::udp::Pulse;
 use crate::upstream::Settings;
 
@@ -70,13 +70,14 @@ impl Service {
     }
 
     /// Reads configuration and lists anew. What cannot be used changes nothing.
-    pub fn reload(&self) {
+    /// `asked` if a person waits for what comes of it.
+    pub fn reload(&self, asked: bool) {
         let mut notes = Vec::new();
         // What is tried again and again is said once.
         match self.try_reload(&mut notes) {
             Ok(mut reloads) => {
                 reloads.done += 1;
-                for note in notes.iter().filter(|note| !reloads.notes.contains(note)) {
+                for note in notes.iter().filter(|note| asked || !reloads.notes.contains(note)) {
                     tracing::warn!("{note}");
                 }
                 (reloads.problem, reloads.notes) = (None, notes);
@@ -86,7 +87,7 @@ impl Service {
                 let mut reloads = self.reloads();
                 reloads.refused += 1;
                 let problem = error.to_string();
-                if reloads.problem.as_ref() != Some(&problem) {
+                if asked || reloads.problem.as_ref() != Some(&problem) {
                     tracing::error!("not reloaded, the state before stays in force: {problem}");
                 }
                 reloads.problem = Some(problem);
@@ -108,7 +109,7 @@ impl Service {
         let old = self.pipeline.snapshot.load_full();
         let files = old.filter.lists().filter(|list| !list.is_followed()).cloned().collect();
         let (config, allow) = (old.config.clone(), old.filter.allow_lists());
-        let new = origin::filtered(old.generation + 1, config, files, allow, &self.followers());
+        let new = origin::filtered(old.generation + 1, config, old.tls.clone(), files, allow, &self.followers());
         let mut new = new.map_err(|error| error.to_string())?;
         new.incomplete &= old.incomplete;
         self.pipeline.replace(new);
@@ -122,15 +123,27 @@ impl Service {
         let config = self.origin.config().map_err(|error| error.to_string())?;
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         let (now, first) = (&config.server, &self.first.server);
-        if (&now.listen, now.workers, &now.user) != (&first.listen, first.workers, &first.user)
-            || (config.admin, &config.log) != (self.first.admin, &self.first.log)
-        {
-            notes.push("a changed listen, workers, user, admin or log setting takes effect at the next start".into());
+        let encrypted = |config: &Config| config.tls.as_ref().map(|tls| (tls.dot.clone(), tls.doh.clone()));
+        let changed = [
+            ("[server] listen", now.listen != first.listen),
+            ("[server] workers", now.workers != first.workers),
+            ("[server] user", now.user != first.user),
+            ("[tls] dot or doh", encrypted(&config) != encrypted(&self.first)),
+            ("[admin] listen", config.admin != self.first.admin),
+            ("[log]", config.log != self.first.log),
+        ];
+        for (setting, _) in changed.into_iter().filter(|(_, changed)| *changed) {
+            notes.push(format!("the changed {setting} takes effect at the next start"));
         }
+        let before = old.config.remarks();
+        for remark in config.remarks().iter().filter(|remark| !before.contains(remark)) {
+            tracing::warn!("{remark}");
+        }
+        let keys = origin::keys(&config, old.tls.as_ref()).map_err(|error| error.to_string())?;
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
         let mut new =
-            origin::snapshot(&self.origin, config, old.generation + 1, &loaded, &followers, Manner::Aside, notes)
+            origin::snapshot(&self.origin, config, old.generation + 1, keys, &loaded, &followers, Manner::Aside, notes)
                 .map_err(|error| error.to_string())?;
         // A list that is only added is waited for without an effect on anybody. One that comes in the place of another
         // must not leave a gap.
@@ -151,10 +164,10 @@ impl Service {
 
     pub(crate) fn lists_in_words(&self) -> String {
         let snapshot = self.pipeline.snapshot.load();
-        let words = snapshot
-            .filter
-            .lists()
-            .map(|loaded| format!("{} serial {} ({} names)", loaded.name(), loaded.serial(), loaded.names()));
+        let words = snapshot.filter.lists().map(|loaded| {
+            let names = if loaded.names() == 1 { "name" } else { "names" };
+            format!("{} serial {} ({} {names})", loaded.name(), loaded.serial(), loaded.names())
+        });
         let words: Vec<_> = words.collect();
         if words.is_empty() { "none".into() } else { words.join(", ") }
     }

@@ -40,6 +40,7 @@ pub mod rtype {
     pub const DS: u16 = 43;
     pub const SVCB: u16 = 64;
     pub const HTTPS: u16 = 65;
+    pub const RESINFO: u16 = 261;
     pub const IXFR: u16 = 251;
     pub const AXFR: u16 = 252;
     pub const MAILB: u16 = 253;

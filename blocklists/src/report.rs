@@ -300,7 +300,7 @@ pub fn left_out(counts: &Counts) -> String {
         let _ = writeln!(text, "\n{what} {}: {}", grouped(tally.count), tally.meaning);
         for LeftOut { file, line, text: found, why, .. } in tally.first.iter().take(show) {
             let file = Path::new(file).file_name().map_or(file.as_str().into(), |name| name.to_string_lossy());
-            let found = if what == "Skipped" { found.chars().take(48).collect() } else { format!("{found}  ({why})") };
+            let found = if what == "Skipped" { shortened(found) } else { format!("{found}  ({why})") };
             let _ = writeln!(text, "  {file}:{line}: {found}");
         }
         let more = tally.count.saturating_sub(show as u64);
@@ -309,6 +309,14 @@ pub fn left_out(counts: &Counts) -> String {
         }
     }
     text
+}
+
+/// A line that was skipped, as far as a screen is wide.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(48) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn inputs(inputs: &[Input]) -> String {

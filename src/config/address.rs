@@ -63,6 +63,16 @@ impl Written for Listen {
         let address: SocketAddr = text.parse().map_err(|_| {
             let bare = text.trim_start_matches('[').trim_end_matches(']');
             match bare.parse::<IpAddr>() {
+                Ok(IpAddr::V6(_)) if !text.starts_with('[') => {
+                    // `::1:5353` is an address, and was not meant as one.
+                    let port = bare
+                        .rsplit_once(':')
+                        .and_then(|(ip, port)| Some((ip.parse::<Ipv6Addr>().ok()?, port.parse::<u16>().ok()?)));
+                    match port.filter(|(_, port)| *port >= 53) {
+                        Some((ip, port)) => format!("\"{text}\" has no brackets; write \"[{ip}]:{port}\""),
+                        None => format!("\"{text}\" has no port; write \"[{bare}]:53\""),
+                    }
+                }
                 Ok(ip) => format!("\"{text}\" has no port; write \"{}\"", SocketAddr::new(ip, 53)),
                 Err(_) => format!("\"{text}\" is not an address to listen on; write {}", Self::EXPECTED),
             }
@@ -140,6 +150,9 @@ impl<'de> Visitor<'de> for AnswerReader {
     fn visit_str<E: Error>(self, text: &str) -> Result<BlockAnswer, E> {
         // The word is copied out of a table of small numbers: the answer
         // itself is not `Copy`.
+        if text.parse::<IpAddr>().is_ok() {
+            return Err(E::custom(format!("stop addresses stand in [ ]; write [\"{text}\"]")));
+        }
         match choose(text, &[("nxdomain", 0), ("nodata", 1), ("null", 2)]).map_err(E::custom)? {
             0 => Ok(BlockAnswer::NxDomain),
             1 => Ok(BlockAnswer::NoData),

@@ -19,6 +19,7 @@ use super::error::Report;
 use super::filtering::{categories, paths, policies};
 use super::shape::{self, At};
 use super::source::sources;
+use super::transport::{discovery, tls};
 use super::value::Text;
 use super::{Cache, Config, Local, Log, RateLimit, Server, Upstream};
 
@@ -27,11 +28,14 @@ use super::{Cache, Config, Local, Log, RateLimit, Server, Upstream};
 pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_>) -> Config {
     let whole = report.is_empty();
     loops(&file, report);
+    let tls = tls(&file, directory, whole, report);
     let lists = paths(&file.lists.0.files, directory, "[lists]", report);
     let categories = categories(file.category, whole, report);
     let policies = policies(file.policy, &categories, &lists, directory, whole, report);
     let (sources, zones) = sources(file.list, &categories, directory, whole, report);
     Config {
+        discovery: discovery(file.discovery.0, report),
+        tls,
         server: server(file.server.0, whole, report),
         access: access(file.access.0, whole, report),
         rate_limit: rate_limit(file.rate_limit.0, report),
@@ -112,6 +116,27 @@ fn server(table: shape::Server, whole: bool, report: &mut Report<'_>) -> Server 
                 format!(
                     "'listen' in [server] names {address} twice, first in line {}; remove one",
                     report.line(before)
+                ),
+            );
+        }
+    }
+    for listen in table.listen.get_ref() {
+        let address = listen.get_ref().0.0;
+        let of_all = |other: &&At<Text<Listen>>| {
+            let other = other.get_ref().0.0;
+            other != address
+                && other.ip().is_unspecified()
+                && other.port() == address.port()
+                && other.is_ipv4() == address.is_ipv4()
+        };
+        if address.port() != 0
+            && let Some(wide) = table.listen.get_ref().iter().find(of_all)
+        {
+            report.add(
+                start(listen),
+                format!(
+                    "'listen' in [server]: {} is every address and so {address}, too; remove one",
+                    wide.get_ref().0.0
                 ),
             );
         }

@@ -105,7 +105,12 @@ pub(super) fn line_of(text: &[u8], at: usize) -> usize {
 pub(super) fn read_failure(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file; check the path after --config".into(),
-        io::ErrorKind::PermissionDenied => "permission denied; let the user who starts the program read it".into(),
+        io::ErrorKind::PermissionDenied => {
+            // The user that the program has become, not the one who started it.
+            let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+            let user = user.map_or_else(|| "this user".into(), |user| format!("user '{}'", user.name));
+            format!("permission denied; let {user} read it")
+        }
         _ => format!("{error}; check the file and the disk it lies on"),
     }
 }

@@ -10,7 +10,7 @@ use super::check::{plain, start};
 use super::error::{Report, nearest};
 use super::shape::{self, At, Table};
 use super::value::{FilePath, LABEL_RULE, Label, Text, is_label};
-use super::{BlockAnswer, Category, Layer, MAX_CATEGORIES, Policy, Rule};
+use super::{BlockAnswer, Category, Layer, MAX_CATEGORIES, Policy, Rule, Search, YouTube};
 
 /// Categories of a file that defines none.
 const STANDARD: [(&str, Layer); 6] = [
@@ -139,6 +139,7 @@ pub(super) fn policies(
         return vec![Policy {
             name: "default".into(),
             networks: EVERYBODY.map(|net| net.parse().expect("a valid network")).into(),
+            search: search(None, None, &everything(categories), categories),
             categories: everything(categories),
             allow: Vec::new(),
             deny: Vec::new(),
@@ -153,6 +154,14 @@ pub(super) fn policies(
 /// Indexes of all categories that a policy may hold.
 fn everything(categories: &[Category]) -> Vec<usize> {
     (0..categories.len()).filter(|i| categories[*i].layer != Layer::Legal).collect()
+}
+
+/// What searching leaves out. A policy that keeps something from children by
+/// its family layer keeps it from them here too, unless it says otherwise.
+fn search(safe: Option<bool>, youtube: Option<YouTube>, in_force: &[usize], all: &[Category]) -> Search {
+    let family = || in_force.iter().any(|index| all[*index].layer == Layer::Family);
+    let safe = safe.unwrap_or_else(family);
+    Search { safe, youtube: youtube.unwrap_or(if safe { YouTube::Moderate } else { YouTube::Free }) }
 }
 
 impl Policies<'_> {
@@ -191,6 +200,7 @@ impl Policies<'_> {
         }
         Policy {
             networks: self.networks(table.networks, &name, place, report),
+            search: search(table.safe_search, table.youtube.map(|word| word.0), &categories, self.categories),
             name,
             categories,
             allow: rules(table.allow),

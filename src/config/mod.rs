@@ -10,6 +10,8 @@
 //! | `check.rs` | what spans several settings; tables -> [`Config`] |
 //! | `filtering.rs` | the same for lists, categories and policies |
 //! | `source.rs`, `zone.rs` | the same for lists that are followed, in a repository or by zone transfer |
+//! | `transport.rs` | the same for encrypted transports, and how clients find them |
+//! | `remarks.rs` | what is allowed and rarely meant |
 //! | `error.rs` | the problems of a file, each with its line and what to do |
 //!
 //! Nothing else feeds settings in: no environment variables, no includes. What
@@ -29,15 +31,18 @@ mod check;
 mod error;
 mod filtering;
 mod read;
+mod remarks;
 mod shape;
 mod source;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod value;
 mod zone;
 
 pub use error::{ConfigError, Problem};
 pub use source::{Identity, Source};
+pub use transport::{Discovery, Tls};
 pub use zone::Zone;
 
 /// The version of the file format that this program reads.
@@ -52,6 +57,10 @@ pub const MAX_CATEGORIES: usize = 64;
 pub struct Config {
     /// Sockets, workers and limits of the listeners.
     pub server: Server,
+    /// Encrypted transports; `None` = there are none.
+    pub tls: Option<Tls>,
+    /// What clients may learn about this resolver; `None` = nothing.
+    pub discovery: Option<Discovery>,
     /// Clients that are served; all others get REFUSED. Never empty.
     pub access: Vec<IpNet>,
     /// Limits for each client; `None` = off.
@@ -216,6 +225,29 @@ pub struct Policy {
     pub deny: Vec<Rule>,
     /// Compiled list files used as allow rules; they need not exist.
     pub allow_lists: Vec<PathBuf>,
+    /// What searching leaves out.
+    pub search: Search,
+}
+
+/// What searching leaves out, for the clients of a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Search engines are those that leave out what is not for children.
+    pub safe: bool,
+    /// How much YouTube leaves out.
+    pub youtube: YouTube,
+}
+
+/// How much YouTube leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum YouTube {
+    /// Nothing.
+    #[default]
+    Free,
+    /// What may not be for children.
+    Moderate,
+    /// All that nobody has looked at.
+    Strict,
 }
 
 /// A name in a policy; never the root.

@@ -18,8 +18,9 @@ use tracing::Level;
 
 use super::address::{Admin, Listen, Server as Resolver};
 use super::source::{Identity, Repository};
-use super::value::{Directory, FilePath, Int, Json, Label, Size, Text, TxtString, User};
-use super::{BlockAnswer, Layer, PrivateRelay, Rule};
+use super::transport::{HttpPath, InfoUrl};
+use super::value::{Directory, FilePath, Int, Json, Label, Maybe, Size, Text, TxtString, User};
+use super::{BlockAnswer, Layer, PrivateRelay, Rule, YouTube};
 
 /// A value with its place in the file; defaults have the place 0..0.
 pub(super) type At<T> = Spanned<T>;
@@ -65,6 +66,8 @@ pub(super) struct File {
     #[serde(rename = "version")]
     _version: Option<Int<0, { u64::MAX }>>,
     pub(super) server: Table<Server>,
+    pub(super) tls: Table<Tls>,
+    pub(super) discovery: Table<Discovery>,
     pub(super) access: Table<Access>,
     pub(super) rate_limit: Table<RateLimit>,
     pub(super) upstream: Table<Upstream>,
@@ -107,6 +110,43 @@ impl Default for Server {
             tcp_idle_timeout: Int::new(10),
             in_flight: Int::new(10_000),
         }
+    }
+}
+
+/// `[tls]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: At<Text<Maybe<FilePath>>>,
+    pub(super) key: At<Text<Maybe<Identity>>>,
+    pub(super) dot: At<Vec<At<Text<Listen>>>>,
+    pub(super) doh: At<Vec<At<Text<Listen>>>>,
+    pub(super) path: Text<HttpPath>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Tls {
+            certificate: at(Text(Maybe(None))),
+            key: at(Text(Maybe(None))),
+            dot: at(Vec::new()),
+            doh: at(Vec::new()),
+            path: Text(HttpPath("/dns-query".into())),
+        }
+    }
+}
+
+/// `[discovery]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Discovery {
+    pub(super) name: At<Text<Maybe<Name>>>,
+    pub(super) info_url: At<Text<Maybe<InfoUrl>>>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Discovery { name: at(Text(Maybe(None))), info_url: at(Text(Maybe(None))) }
     }
 }
 
@@ -277,6 +317,10 @@ pub(super) struct Policy {
     pub(super) allow: Vec<At<Text<Rule>>>,
     pub(super) deny: Vec<At<Text<Rule>>>,
     pub(super) allow_lists: Vec<At<Text<FilePath>>>,
+    /// When missing, on where a category of the family layer is in force.
+    pub(super) safe_search: Option<bool>,
+    /// When missing, moderate where searching is safe.
+    pub(super) youtube: Option<Text<YouTube>>,
 }
 
 /// `[local]`

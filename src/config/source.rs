@@ -46,6 +46,14 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Identity::File(path) => Some(path),
+            Identity::Credential(_) => None,
+        }
+    }
+
     /// The same with relative paths in a directory.
     pub(super) fn below(self, directory: &Path) -> Identity {
         match self {

@@ -13,7 +13,7 @@ use signed_list::{list::Scope, name::Name};
 use tracing::Level;
 
 use super::error::nearest;
-use super::{Layer, PrivateRelay, Rule};
+use super::{Layer, PrivateRelay, Rule, YouTube};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +126,13 @@ impl Written for PrivateRelay {
     }
 }
 
+impl Written for YouTube {
+    const EXPECTED: &'static str = r#""free", "moderate" or "strict""#;
+    fn read(text: &str) -> Result<Self, String> {
+        choose(text, &[("free", YouTube::Free), ("moderate", YouTube::Moderate), ("strict", YouTube::Strict)])
+    }
+}
+
 impl Written for Level {
     const EXPECTED: &'static str = r#""error", "warn", "info" or "debug""#;
     fn read(text: &str) -> Result<Self, String> {
@@ -179,6 +186,17 @@ impl Written for FilePath {
             return Err(format!("\"{}\" is not the path of a file; write {}", text.escape_debug(), Self::EXPECTED));
         }
         Ok(FilePath(text.to_owned()))
+    }
+}
+
+/// A value that may be missing: `None` when empty.
+#[derive(Clone, Debug)]
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<T: Written> Written for Maybe<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(Maybe(None)) } else { T::read(text).map(|value| Maybe(Some(value))) }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::entry::{Entry, Ttls};
 use crate::journal::{Outcome, Shard, Transport};
 use crate::query::Question;
 use crate::rebinding;
+use crate::safe_search::StandIn;
 use crate::server::batch::BUFFER;
 use crate::upstream::Failure;
 use crate::wire::rcode;
@@ -42,11 +43,12 @@ impl Pipeline {
         packet: &mut Vec<u8>,
         source: Source,
     ) -> usize {
-        let payload = snapshot.config.server.udp_payload_size;
         let Some(_place) = Place::take(&self.waiting, snapshot.config.server.in_flight) else {
             shard.ended(Outcome::Overloaded);
             packet.resize(packet.len() + OPT_ROOM, 0);
-            return short(packet, &question.query, rcode::SERVFAIL, payload, &snapshot.errors.overloaded);
+            let second = self.clock.now().seconds();
+            let reply = &self.reply(&snapshot, &question.query, source, second);
+            return short(packet, &question.query, rcode::SERVFAIL, reply, &snapshot.errors.overloaded);
         };
         let (entry, stale) = self.resolve(&snapshot, &question).await;
 
@@ -54,22 +56,23 @@ impl Pipeline {
         // was listed in between is blocked, as it would be from memory.
         let snapshot = self.snapshot.load_full();
         let query = &question.query;
-        let room = if source.transport == Transport::Tcp { usize::from(u16::MAX) } else { BUFFER };
-        let most = limit_of(query, source.transport, payload, room);
+        let second = self.clock.now().seconds();
+        let reply = &self.reply(&snapshot, query, source, second);
+        let room = if source.transport == Transport::Udp { BUFFER } else { usize::from(u16::MAX) };
+        let most = limit_of(query, source.transport, reply.payload, room);
         packet.resize(most.max(packet.len()) + OPT_ROOM, 0);
         let client = snapshot.policies.of(source.client);
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
             count_block(&snapshot, shard, decision, Outcome::BlockedName);
-            return block.write(packet, query, payload);
+            return block.write(packet, query, reply);
         }
         let outcome = match (&entry, stale) {
             (_, Some(_)) => Outcome::Stale,
             (entry, None) if entry.is_failure() => Outcome::Failed,
             _ => Outcome::Resolved,
         };
-        let second = self.clock.now().seconds();
-        self.write(&snapshot, shard, packet, query, client, decision, &entry, stale, second, most, outcome)
+        self.write(&snapshot, shard, packet, query, reply, client, decision, &entry, stale, second, most, outcome)
     }
 
     /// Fetches an answer anew, for nobody in particular.
@@ -106,8 +109,45 @@ impl Pipeline {
         }
     }
 
-    /// Asks upstreams, one question at a time for each key, and remembers.
+    /// Fetches an answer, and remembers it.
     async fn ask(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
+        match snapshot.safe_search.of(question.query.stand_in) {
+            None => self.ask_upstream(snapshot, question).await,
+            Some(stand_in) => self.ask_stand_in(snapshot, question, stand_in).await,
+        }
+    }
+
+    /// The answer of what stands in for the name, under the name.
+    async fn ask_stand_in(
+        self: &Arc<Self>,
+        snapshot: &Snapshot,
+        question: &Question,
+        stand_in: &StandIn,
+    ) -> Arc<Entry> {
+        let query = &question.query;
+        let message = match stand_in.question(query) {
+            None => Ok(stand_in.fixed(query)),
+            Some(asked) => {
+                let key = self.cache.key(&asked);
+                let second = self.clock.now().seconds();
+                let known = self.cache.get(key, &asked).filter(|entry| entry.remaining(second) > 0);
+                let asked = Question { query: asked, key };
+                let entry = match known {
+                    Some(entry) => entry,
+                    None => self.ask_upstream(snapshot, &asked).await,
+                };
+                stand_in.alias(query, &asked.query, &entry, self.clock.now().seconds())
+            }
+        };
+        let second = self.clock.now().seconds();
+        let entry = message.and_then(|message| Entry::from_upstream(&message, query, snapshot.ttls(), second));
+        let entry = entry
+            .unwrap_or_else(|_| Entry::failure(query, Failure::Malformed.ede(), Failure::Malformed.text(), second));
+        self.keep(question, Arc::new(entry), second, snapshot.config.cache.stale_max)
+    }
+
+    /// Asks upstreams, one question at a time for each key, and remembers.
+    async fn ask_upstream(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
         let (ttls, stale_max) = (snapshot.ttls(), snapshot.config.cache.stale_max);
         let rebinding = snapshot.config.rebinding.as_deref();
         let rebinding =
@@ -132,11 +172,15 @@ impl Pipeline {
             let message = if guard { rebinding::strip(message, query.question_end) } else { message };
             Entry::from_upstream(&message, query, ttls, second).map_err(|_| Failure::Malformed)
         });
-        let entry =
-            Arc::new(entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second)));
+        let entry = entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second));
+        self.keep(question, Arc::new(entry), second, stale_max)
+    }
+
+    fn keep(&self, question: &Question, entry: Arc<Entry>, second: u32, stale_max: u32) -> Arc<Entry> {
         // A failure never pushes an answer out that could still be shown stale.
         let of_use = |old: &Entry| !old.is_failure() && old.expired_for(second) < stale_max;
-        let keep = !entry.is_failure() || !self.cache.get(question.key, query).is_some_and(|old| of_use(&old));
+        let keep =
+            !entry.is_failure() || !self.cache.get(question.key, &question.query).is_some_and(|old| of_use(&old));
         if entry.is_cacheable() && keep {
             self.cache.insert(question.key, entry.clone());
         }

@@ -20,7 +20,7 @@ const RECEIPTS: &str = "friendly-wifi 2026-11-23 key for signing receipts";
 #[derive(Debug, thiserror::Error)]
 pub enum SealedError {
     /// The file cannot be read.
-    #[error("the identity {path} cannot be read: {source}; make one with 'friendly-resolver identity FILE'")]
+    #[error("the identity {path} cannot be read: {source}; {}", advice(source, path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -57,6 +57,13 @@ pub enum SealedError {
         /// Why.
         why: String,
     },
+}
+
+fn advice(error: &io::Error, path: &Path) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("make one with 'friendly-resolver identity {}'", path.display()),
+        _ => "let the user of [server], and nobody else, read it".into(),
+    }
 }
 
 /// The secret of this resolver.

@@ -1,7 +1,20 @@
 //! Bytes in, bytes out: the listeners. Nothing in here knows what a name is.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `udp.rs`, `batch.rs` | datagrams: one thread a socket, many in one system call |
+//! | `accept.rs` | connections: who may have one, and what is spoken on it |
+//! | `tls.rs` | certificate and key, and TLS |
+//! | `stream.rs` | messages with a length in front: TCP, and DoT |
+//! | `https.rs` | messages in HTTPS exchanges: DoH |
+//! | `caller.rs` | one client in front of the pipeline, for all of these |
 
+pub mod accept;
 pub mod batch;
-pub mod tcp;
+pub mod caller;
+pub mod https;
+pub mod stream;
+pub mod tls;
 pub mod udp;
 
 use std::io;
@@ -62,7 +75,10 @@ fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
                 SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
                 SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
             }
-            tracing::warn!(%address, "this host does not have the address (yet); it is bound all the same");
+            // Once for all sockets of an address: TCP is the first and only.
+            if socket.r#type().is_ok_and(|kind| kind == Type::STREAM) {
+                tracing::warn!(%address, "this host does not have the address (yet); it is bound all the same");
+            }
             socket.bind(&SockAddr::from(address))
         }
         _ => result,

@@ -53,7 +53,9 @@ impl Server {
     /// It answered.
     pub fn good(&self, round_trip: Duration) {
         self.answered.fetch_add(1, Relaxed);
-        self.fails.store(0, Relaxed);
+        if self.fails.load(Relaxed) > 0 && self.fails.swap(0, Relaxed) >= FAILS {
+            tracing::info!(upstream = %self.address, "answers again");
+        }
         self.rests_until.store(0, Relaxed);
         self.measure(round_trip);
     }
@@ -75,6 +77,9 @@ impl Server {
 
     fn failed(&self) {
         let fails = self.fails.fetch_add(1, Relaxed) + 1;
+        if fails == FAILS {
+            tracing::warn!(upstream = %self.address, "does not answer; others are asked first");
+        }
         if fails >= FAILS {
             let rest = Duration::from_secs(1 << (fails - FAILS).min(5)).min(LONGEST_REST);
             let until = self.created.elapsed() + rest;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use divan::{Bencher, black_box};
 use friendly_resolver::block::Block;
+use friendly_resolver::edns::Reply;
 use friendly_resolver::query::Query;
 use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{List, Scope};
@@ -92,7 +93,7 @@ fn entry_from_memory(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let cache = &world.pipeline.cache;
         let entry = cache.get(cache.key(black_box(&query)), &query).expect("remembered");
-        entry.write(&mut packet, &query, NOW.seconds() + 1, None, 1232, 1232)
+        entry.write(&mut packet, &query, NOW.seconds() + 1, None, 1232, &Reply::plain(1232))
     });
 }
 
@@ -103,7 +104,7 @@ fn blocked_answer(bencher: Bencher<'_, '_>) {
     let query = query(question);
     let mut packet = [0u8; 1232];
     packet[..question.len()].copy_from_slice(question);
-    bencher.bench_local(|| block.write(&mut packet, black_box(&query), 1232));
+    bencher.bench_local(|| block.write(&mut packet, black_box(&query), &Reply::plain(1232)));
 }
 
 #[divan::bench(args = ["blocked", "null", "cached", "alias", "negative", "local", "later"])]

@@ -95,7 +95,7 @@ fn an_http_client_reads_health_and_metrics() {
 }
 
 /// What a program says on standard output; it has to end well.
-fn said(program: &str, package: &str, arguments: &[&str]) -> String {
+pub(crate) fn said(program: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{program} ({error}): install the Debian package '{package}'"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

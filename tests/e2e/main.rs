@@ -5,10 +5,12 @@
 //! | `world` | addresses and files of a test, and the resolver in it |
 //! | `client` | questions as packets, answers in words, UDP and TCP |
 //! | `liar` | an upstream that misbehaves in the way a test asks for |
+//! | `encrypted` | DNS over TLS and HTTPS; cookies, padding, discovery |
 //! | `faults` | one test for each fault, attack and promise |
 //! | `interop` | servers and clients of others at both ends |
 //! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
 //! | `releases` | lists followed in a real repository of signed releases |
+//! | `safe_search` | search engines that leave out what is not for children |
 //! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
 //! | `transfer` | lists that are zones of somebody else: BIND, our own server, primaries that lie |
 //!
@@ -16,11 +18,13 @@
 //! 127/8 and a directory of its own, so tests run side by side.
 
 mod client;
+mod encrypted;
 mod faults;
 mod interop;
 mod liar;
 mod operation;
 mod releases;
+mod safe_search;
 mod scenarios;
 mod transfer;
 mod world;

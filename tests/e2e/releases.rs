@@ -19,7 +19,7 @@ mod forge;
 mod mirror;
 mod operation;
 #[allow(dead_code)] // each package uses its part
-#[path = "../../blocklists/tests/release/world.rs"]
+#[path = "../../blocklists/tests/support/world.rs"]
 mod publisher;
 mod way;
 

@@ -3,6 +3,7 @@
 use domain::base::name::ToName;
 use domain::base::opt::ExtendedError;
 use domain::base::{Message, Name};
+use friendly_resolver::edns::Reply;
 use friendly_resolver::entry::{Entry, Ttls, is_answer_to};
 use friendly_resolver::query::Query;
 use proptest::prelude::*;
@@ -120,7 +121,7 @@ proptest! {
         prop_assert_eq!(entry.answers(&query), same_kind);
         let mut buffer = vec![0xee; 65_535];
         buffer[..packet.len()].copy_from_slice(&packet);
-        let full = entry.write(&mut buffer, &query, STORED + age, None, 65_535, 1232);
+        let full = entry.write(&mut buffer, &query, STORED + age, None, 65_535, &Reply::plain(1232));
         let whole = buffer[..full].to_vec();
 
         // The whole answer, as it goes over TCP.
@@ -161,7 +162,7 @@ proptest! {
 
         // The same within a limit: whole, or empty with TC.
         buffer[..packet.len()].copy_from_slice(&packet);
-        let length = entry.write(&mut buffer, &query, STORED + age, None, limit, 1232);
+        let length = entry.write(&mut buffer, &query, STORED + age, None, limit, &Reply::plain(1232));
         prop_assert!(length <= limit);
         if full <= limit {
             prop_assert_eq!(&buffer[..length], &whole[..]);
@@ -174,7 +175,7 @@ proptest! {
 
         // Past its time: every record for 30 seconds, no AD, and an error that says so.
         buffer[..packet.len()].copy_from_slice(&packet);
-        let length = entry.write(&mut buffer, &query, STORED + age, Some(30), 65_535, 1232);
+        let length = entry.write(&mut buffer, &query, STORED + age, Some(30), 65_535, &Reply::plain(1232));
         prop_assert!(seen(&buffer[..length]).iter().all(|record| record.4 == 30));
         prop_assert!(buffer[3] & 0x20 == 0);
         if second.edns.is_some() {

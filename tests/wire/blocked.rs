@@ -7,6 +7,7 @@ use domain::base::{Message, Name, ParsedName};
 use domain::rdata::{A, Aaaa, Soa};
 use friendly_resolver::block::Block;
 use friendly_resolver::config::{BlockAnswer, Category, Layer};
+use friendly_resolver::edns::Reply;
 use friendly_resolver::query::Query;
 use proptest::prelude::*;
 use signed_list::list::Scope;
@@ -59,7 +60,7 @@ proptest! {
         let query = Query::parse(&packet).expect("a good question");
         let mut buffer = [0xee; 1232];
         buffer[..packet.len()].copy_from_slice(&packet);
-        let length = block.write(&mut buffer, &query, 1232);
+        let length = block.write(&mut buffer, &query, &Reply::plain(1232));
         prop_assert!(length <= 512, "{} octets", length);
         let answer = Message::from_octets(&buffer[..length]).expect("a header");
 
@@ -118,7 +119,7 @@ fn legal_and_family_blocks_look_the_same() {
         let mut buffer = [0; 1232];
         buffer[..question.len()].copy_from_slice(&question);
         let category = Category { layer, ..category(BlockAnswer::NxDomain, 17, 60) };
-        let length = Block::new(&category, scope).write(&mut buffer, &query, 1232);
+        let length = Block::new(&category, scope).write(&mut buffer, &query, &Reply::plain(1232));
         buffer[..length].to_vec()
     };
     for scope in [Scope::Subtree, Scope::Exact] {

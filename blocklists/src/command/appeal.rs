@@ -4,12 +4,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, case, now, reason, remark};
+use super::place::{About, Why, block_on, now};
 use super::view;
 use crate::ledger::event::Event;
 use crate::ledger::minute;
-use crate::ledger::rules::Refused;
-use crate::ledger::words::{CaseId, Remark};
 
 /// Record and answer appeals against a listing
 #[derive(Debug, Args)]
@@ -31,32 +29,17 @@ enum Step {
     /// Answer that the listing stays; an officer who did not approve it
     Uphold {
         #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
         about: About,
-        /// Why, in one sentence
-        #[arg(long, value_name = "TEXT", value_parser = remark)]
-        reason: Option<Remark>,
     },
     /// Answer that the listing goes; an officer who did not approve it
     Delist {
         #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
         about: About,
-        /// Why, in one sentence
-        #[arg(long, value_name = "TEXT", value_parser = remark)]
-        reason: Option<Remark>,
     },
-}
-
-#[derive(Debug, Args)]
-struct About {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
-
-    #[command(flatten)]
-    signer: Signer,
-
-    #[command(flatten)]
-    place: Place,
 }
 
 /// Runs the verb.
@@ -64,24 +47,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (Step::Open { about, .. } | Step::Uphold { about, .. } | Step::Delist { about, .. }) = &arguments.step;
     block_on(async {
         let About { case: id, signer, place } = about;
-        let (person, ledger) = (signer.person()?, place.open().await?);
-        let before = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let (person, ledger) = about.open().await?;
+        let before = about.case(&ledger).await?;
         let (case, what) = (id.clone(), view::brief(&before));
         let (event, question) = match &arguments.step {
             Step::Open { evident, .. } => {
                 (Event::AppealOpened { case, evident: *evident }, format!("Record an appeal against {what}?"))
             }
-            Step::Uphold { reason: given, .. } => {
-                (Event::AppealUpheld { case, reason: reason(given.as_ref())? }, format!("Go on blocking {what}?"))
+            Step::Uphold { why, .. } => {
+                (Event::AppealUpheld { case, reason: why.reason()? }, format!("Go on blocking {what}?"))
             }
-            Step::Delist { reason: given, .. } => {
-                (Event::AppealDelisted { case, reason: reason(given.as_ref())? }, format!("Stop blocking {what}?"))
+            Step::Delist { why, .. } => {
+                (Event::AppealDelisted { case, reason: why.reason()? }, format!("Stop blocking {what}?"))
             }
         };
         signer.confirm(&question)?;
         let at = now();
         let number = ledger.append_seen(event, before.last, &person, at).await?;
-        let after = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let after = about.case(&ledger).await?;
         let due = after.open_appeal().map(|appeal| appeal.due);
         let value = json!({ "case": id, "entry": number, "state": after.state_at(at), "due": due });
         place.say(&value, || match (&arguments.step, due) {

@@ -4,13 +4,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, case, now};
+use super::place::{About, block_on, now};
 use super::screen::is_interactive;
 use super::view::{self, Names};
 use crate::ledger::case::{Case, LISTED_AT_MOST, State};
 use crate::ledger::event::Event;
-use crate::ledger::rules::Refused;
-use crate::ledger::words::CaseId;
 use crate::ledger::{UnixSeconds, date};
 use crate::takedown::moment_of;
 
@@ -20,19 +18,12 @@ use crate::takedown::moment_of;
 /// review date, 90 days from now at the latest; in its last 30 days, and afterwards, it can be approved again.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
-
     /// When the listing ends unless it is approved again, such as 2027-05-31. Default: in 90 days
     #[arg(long, value_name = "DATE", value_parser = day)]
     review_by: Option<UnixSeconds>,
 
     #[command(flatten)]
-    signer: Signer,
-
-    #[command(flatten)]
-    place: Place,
+    about: About,
 }
 
 fn day(text: &str) -> Result<UnixSeconds, String> {
@@ -42,9 +33,10 @@ fn day(text: &str) -> Result<UnixSeconds, String> {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let Arguments { case: id, review_by, signer, place } = arguments;
-        let (person, ledger) = (signer.person()?, place.open().await?);
-        let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let Arguments { review_by, about } = arguments;
+        let About { case: id, signer, place } = about;
+        let (person, ledger) = about.open().await?;
+        let case = about.case(&ledger).await?;
         if is_interactive() && !signer.yes {
             let (scheme, members) = (place.scheme(None)?, ledger.members().await?);
             eprintln!("{}", view::card(&case, now(), &scheme, &Names::of(&members)));
@@ -54,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let review_by = review_by.unwrap_or(at / 1000 + LISTED_AT_MOST);
         let event = Event::Approved { case: id.clone(), review_by };
         let number = ledger.append_seen(event, case.last, &person, at).await?;
-        let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let case = about.case(&ledger).await?;
         let missing = case.approvals_needed().saturating_sub(case.approvals.len());
         let in_force = case.in_force_at(at);
         let value = json!({

@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Serial of the list; resolvers refuse to go back to a lower one. Default: the time of --created
+    /// Serial of the list, for reports and metrics. Default: the time of --created
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
 
@@ -312,10 +312,15 @@ fn print(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     let refused = summary.counts.total(|input| input.refused);
     if refused > 0 {
         eprintln!(
-            "friendly-blocklist: warning: {} NOT in the list because blocking them would do harm; see \"Refused\" \
+            "friendly-blocklist: warning: {} NOT in the list, as blocking would do harm; see \"Refused\" \
              above",
             names_are(refused)
         );
+    }
+    let skipped = summary.counts.total(|input| input.skipped);
+    if skipped > 0 {
+        let lines = if skipped == 1 { "line is" } else { "lines are" };
+        eprintln!("friendly-blocklist: warning: {} {lines} no entries; see \"Skipped\" above", grouped(skipped));
     }
     Ok(())
 }

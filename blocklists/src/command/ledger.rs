@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, now, reason, remark};
+use super::place::{Place, Signer, Why, block_on, now};
 use super::screen::{self, Look, paint};
 use crate::ledger::event::Event;
-use crate::ledger::words::{Label, Remark};
+use crate::ledger::words::Label;
 use crate::ledger::{Head, Ledger};
 use crate::person::{hex, unhex};
 
@@ -49,9 +49,8 @@ enum Step {
     ///
     /// What was decided under the wrong clock counts from this moment on.
     CorrectClock {
-        /// Why, in one sentence
-        #[arg(long, value_name = "TEXT", value_parser = remark)]
-        reason: Option<Remark>,
+        #[command(flatten)]
+        why: Why,
         #[command(flatten)]
         signer: Signer,
         #[command(flatten)]
@@ -95,9 +94,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 say(place, &head, "is whole, and its tables are built anew", false)?;
                 ledger.close().await;
             }
-            Step::CorrectClock { reason: given, signer, place } => {
+            Step::CorrectClock { why, signer, place } => {
                 let (person, ledger) = (signer.person()?, place.open().await?);
-                let reason = reason(given.as_ref())?;
+                let reason = why.reason()?;
                 signer.confirm("Is the clock of this machine right now?")?;
                 let number = ledger.append(Event::ClockCorrected { reason }, &person, now()).await?;
                 place.say(&json!({ "entry": number }), || "No time after this one counts.".to_owned())?;

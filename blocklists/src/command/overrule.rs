@@ -4,10 +4,9 @@ use clap::Args;
 use signed_list::release::Class;
 
 use super::Failure;
-use super::place::{Place, block_on, now, reason, remark};
+use super::place::{Place, Why, block_on, now};
 use super::press::{self, Keys, Press};
 use super::sign;
-use crate::ledger::words::Remark;
 use crate::person::unhex;
 use crate::release::outcome::{Outcome, Report};
 use crate::release::stage::Stage;
@@ -22,9 +21,8 @@ pub struct Arguments {
     #[arg(long, value_name = "CLASS", value_parser = press::class)]
     class: Class,
 
-    /// Why, in one sentence
-    #[arg(long, value_name = "TEXT", value_parser = remark)]
-    reason: Option<Remark>,
+    #[command(flatten)]
+    why: Why,
 
     /// Copy to this place instead of those in release.toml; several times
     #[arg(long, value_name = "PLACE")]
@@ -56,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if said.as_ref().is_some_and(|said| said.approved.is_some()) {
             return Err("two people have let this release pass already; it waits for signatures".into());
         }
-        let why = reason(arguments.reason.as_ref())?;
+        let why = arguments.why.reason()?;
         let card = &release.card;
         let about = format!("release {} of the class {word} ({} come, {} go)", card.serial, card.added, card.removed);
         if said.is_none() {

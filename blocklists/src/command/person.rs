@@ -9,12 +9,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, now, reason, remark};
+use super::place::{Place, Signer, Why, block_on, now};
 use super::screen::{self, Look, cell, marked};
 use crate::ledger::date;
 use crate::ledger::event::{Event, Key, Role};
 use crate::ledger::rules::Member;
-use crate::ledger::words::{Label, Remark};
+use crate::ledger::words::Label;
 use crate::person::{Introduction, Person, PersonId};
 
 /// Make keys, and register people
@@ -62,9 +62,8 @@ enum Step {
     Retire {
         /// The key's short form, 16 hexadecimal digits
         id: PersonId,
-        /// Why, in one sentence
-        #[arg(long, value_name = "TEXT", value_parser = remark)]
-        reason: Option<Remark>,
+        #[command(flatten)]
+        why: Why,
         #[command(flatten)]
         signer: Signer,
         #[command(flatten)]
@@ -120,8 +119,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let event = Event::PersonAdded { person: Key::from(&introduction), label: label.clone(), roles };
             write(place, signer, event, &question, &id, &format!("{label} ({id}) is registered: {words}."))
         }
-        Step::Retire { id, reason: given, signer, place } => {
-            let event = Event::PersonRetired { person: id.clone(), reason: reason(given.as_ref())? };
+        Step::Retire { id, why, signer, place } => {
+            let event = Event::PersonRetired { person: id.clone(), reason: why.reason()? };
             write(place, signer, event, &format!("Retire the key {id}?"), id, &format!("{id} is retired."))
         }
         Step::List { place } => list(place),

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::Failure;
 use super::screen;
+use crate::ledger::case::Case;
+use crate::ledger::rules::Refused;
 use crate::ledger::words::{CaseId, Remark};
 use crate::ledger::{Ledger, UnixMillis};
 use crate::person::Person;
@@ -95,18 +97,56 @@ impl Signer {
     }
 }
 
-/// A reason from the command line, or asked for.
-pub fn reason(given: Option<&Remark>) -> Result<Remark, Failure> {
-    if let Some(given) = given {
-        return Ok(given.clone());
+/// The case of a decision, who decides, and where it is written down.
+#[derive(Debug, Args)]
+pub struct About {
+    /// The case, such as isigurt/2027-0042
+    #[arg(value_parser = case)]
+    pub case: CaseId,
+
+    /// Who decides.
+    #[command(flatten)]
+    pub signer: Signer,
+
+    /// Where it is written down.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+impl About {
+    /// Who signs, and the ledger.
+    pub async fn open(&self) -> Result<(Person, Ledger), Failure> {
+        Ok((self.signer.person()?, self.place.open().await?))
     }
-    if !screen::is_interactive() {
-        return Err("say why: --reason TEXT".into());
+
+    /// The case as the ledger has it now.
+    pub async fn case(&self, ledger: &Ledger) -> Result<Case, Failure> {
+        Ok(ledger.case(&self.case).await?.ok_or_else(|| Refused::NoCase(self.case.clone()))?)
     }
-    loop {
-        match Remark::parse(&screen::ask("Reason:")?) {
-            Ok(reason) => return Ok(reason),
-            Err(rule) => eprintln!("A reason is {rule}."),
+}
+
+/// Why somebody decides so.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why, in one sentence
+    #[arg(long, value_name = "TEXT", value_parser = remark)]
+    reason: Option<Remark>,
+}
+
+impl Why {
+    /// The reason from the command line, or asked for.
+    pub fn reason(&self) -> Result<Remark, Failure> {
+        if let Some(given) = &self.reason {
+            return Ok(given.clone());
+        }
+        if !screen::is_interactive() {
+            return Err("say why: --reason TEXT".into());
+        }
+        loop {
+            match Remark::parse(&screen::ask("Reason:")?) {
+                Ok(reason) => return Ok(reason),
+                Err(rule) => eprintln!("A reason is {rule}."),
+            }
         }
     }
 }
@@ -116,7 +156,7 @@ pub fn case(text: &str) -> Result<CaseId, String> {
     CaseId::parse(text).map_err(str::to_owned)
 }
 
-/// A reason from the command line.
+/// A remark from the command line.
 pub fn remark(text: &str) -> Result<Remark, String> {
     Remark::parse(text.trim()).map_err(str::to_owned)
 }

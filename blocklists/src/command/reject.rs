@@ -4,39 +4,30 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, case, now, reason, remark};
+use super::place::{About, Why, block_on, now};
 use super::view;
 use crate::ledger::event::Event;
-use crate::ledger::rules::Refused;
-use crate::ledger::words::{CaseId, Remark};
 
 /// Reject a case that is not listed yet
 ///
 /// It is closed with its reason. If it is needed after all, the hotline sends it under a new number.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
-
-    /// Why, in one sentence
-    #[arg(long, value_name = "TEXT", value_parser = remark)]
-    reason: Option<Remark>,
+    #[command(flatten)]
+    why: Why,
 
     #[command(flatten)]
-    signer: Signer,
-
-    #[command(flatten)]
-    place: Place,
+    about: About,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let Arguments { case: id, signer, place, .. } = arguments;
-        let (person, ledger) = (signer.person()?, place.open().await?);
-        let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
-        let reason = reason(arguments.reason.as_ref())?;
+        let Arguments { why, about } = arguments;
+        let About { case: id, signer, place } = about;
+        let (person, ledger) = about.open().await?;
+        let case = about.case(&ledger).await?;
+        let reason = why.reason()?;
         signer.confirm(&format!("Reject {}: {}?", id, view::brief(&case)))?;
         let event = Event::Rejected { case: id.clone(), reason };
         let number = ledger.append_seen(event, case.last, &person, now()).await?;

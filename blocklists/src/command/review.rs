@@ -4,26 +4,21 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, case, now, reason, remark};
+use super::place::{About, Why, block_on, now, remark};
 use super::screen::{ask, is_interactive};
 use super::view::{self, Names};
 use crate::ledger::case::{Case, State};
 use crate::ledger::desk::Settled;
 use crate::ledger::event::{Event, Outcome};
-use crate::ledger::rules::Refused;
-use crate::ledger::words::{CaseId, Remark, Word};
+use crate::ledger::words::{Remark, Word};
 use crate::takedown::scheme::Scheme;
 
 /// Look at a case: assess and classify it, or look at a delisting that one person did alone
 ///
 /// A case that came in is assessed, and its category and legal ground are settled; then it waits for approvals. A case
-/// that one person took off the list is confirmed, or reopened so that it can be approved anew.
+/// that one person took off the list is confirmed, or reopened so that it can be approved anew; both want a reason.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
-
     /// Category, if not the one that it came with
     #[arg(long, value_name = "WORD")]
     category: Option<Word>,
@@ -44,35 +39,31 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["category", "legal_basis", "reference"])]
     reopen: bool,
 
-    /// Why, in one sentence; with --confirm and --reopen
-    #[arg(long, value_name = "TEXT", value_parser = remark)]
-    reason: Option<Remark>,
+    #[command(flatten)]
+    why: Why,
 
     /// The scheme profile, if not the one of the work directory
     #[arg(long, value_name = "FILE")]
     scheme: Option<std::path::PathBuf>,
 
     #[command(flatten)]
-    signer: Signer,
-
-    #[command(flatten)]
-    place: Place,
+    about: About,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let Arguments { case: id, signer, place, .. } = arguments;
-        let (person, ledger, scheme) =
-            (signer.person()?, place.open().await?, place.scheme(arguments.scheme.as_deref())?);
-        let case = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let About { case: id, signer, place } = &arguments.about;
+        let (person, ledger) = arguments.about.open().await?;
+        let scheme = place.scheme(arguments.scheme.as_deref())?;
+        let case = arguments.about.case(&ledger).await?;
         let asking = is_interactive() && !signer.yes;
         if asking {
             eprintln!("{}", view::card(&case, now(), &scheme, &Names::of(&ledger.members().await?)));
         }
         if arguments.confirm || arguments.reopen || case.unreviewed {
             let outcome = outcome(arguments, asking)?;
-            let reason = reason(arguments.reason.as_ref())?;
+            let reason = arguments.why.reason()?;
             let event = Event::Reviewed { case: id.clone(), outcome, reason };
             ledger.append_seen(event, case.last, &person, now()).await?;
         } else {
@@ -80,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             signer.confirm("Is it so, and the whole domain dedicated to it?")?;
             ledger.review(id, case.last, settled, &scheme, &person, now()).await?;
         }
-        let after = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let after = arguments.about.case(&ledger).await?;
         let value = json!({ "case": id, "entry": after.last, "state": after.state });
         place.say(&value, || match after.state {
             State::Delisted => format!("{id} stays off the list."),

@@ -4,12 +4,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::place::{Place, Signer, block_on, case, now, reason, remark};
+use super::place::{About, Why, block_on, now};
 use super::view;
 use crate::ledger::UnixSeconds;
 use crate::ledger::event::Event;
-use crate::ledger::rules::Refused;
-use crate::ledger::words::{CaseId, Remark};
 use crate::takedown::moment_of;
 
 /// Take a case back, or a name off the list
@@ -18,10 +16,6 @@ use crate::takedown::moment_of;
 /// afterwards (`review CASE --confirm` or `--reopen`), unless it is gone at its source.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
-
     /// It blocks what it should not: take it off at once
     #[arg(long, conflicts_with_all = ["removed_at_source", "seen_at"])]
     emergency: bool,
@@ -34,15 +28,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DATE", requires = "removed_at_source", value_parser = seen)]
     seen_at: Option<UnixSeconds>,
 
-    /// Why, in one sentence
-    #[arg(long, value_name = "TEXT", value_parser = remark)]
-    reason: Option<Remark>,
+    #[command(flatten)]
+    why: Why,
 
     #[command(flatten)]
-    signer: Signer,
-
-    #[command(flatten)]
-    place: Place,
+    about: About,
 }
 
 fn seen(text: &str) -> Result<UnixSeconds, String> {
@@ -52,20 +42,21 @@ fn seen(text: &str) -> Result<UnixSeconds, String> {
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let Arguments { case: id, emergency, removed_at_source, seen_at, signer, place, .. } = arguments;
-        let (person, ledger) = (signer.person()?, place.open().await?);
-        let before = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let Arguments { emergency, removed_at_source, seen_at, why, about } = arguments;
+        let About { case: id, signer, place } = about;
+        let (person, ledger) = about.open().await?;
+        let before = about.case(&ledger).await?;
         let case = id.clone();
         let event = if *removed_at_source {
             Event::Removed { case, seen_at: seen_at.unwrap_or(now() / 1000) }
         } else {
-            let reason = reason(arguments.reason.as_ref())?;
+            let reason = why.reason()?;
             if *emergency { Event::EmergencyDelisted { case, reason } } else { Event::Withdrawn { case, reason } }
         };
         signer.confirm(&format!("Stop blocking {}?", view::brief(&before)))?;
         let at = now();
         let number = ledger.append_seen(event, before.last, &person, at).await?;
-        let after = ledger.case(id).await?.ok_or_else(|| Refused::NoCase(id.clone()))?;
+        let after = about.case(&ledger).await?;
         let value =
             json!({ "case": id, "entry": number, "state": after.state_at(at), "second_look": after.unreviewed });
         place.say(&value, || {

@@ -64,6 +64,9 @@ mod tests {
                 ("name.test/path/get.php", "!url"),
                 ("http://192.0.2.1", "!url"),
                 ("name.test other.test", "!form"),
+                ("0.0.0.0 name.test", "=name.test"),
+                ("||name.test^", "name.test"),
+                ("||name.test^$third-party", "!modifier"),
                 ("<html lang=\"en\">", "!form"),
             ],
         );

@@ -97,7 +97,10 @@ mod tests {
                 ("0.0.0.0 name.test/path", "!url"),
                 ("0.0.0.0 [n][a][m][e]", "!not-a-name"),
                 ("0.0.0.0", "!form"),
-                ("name.test", "!form"),
+                ("name.test", "name.test"),
+                ("name.test # why", "name.test"),
+                ("||name.test^", "name.test"),
+                ("name.test other.test", "!form"),
             ],
         );
     }

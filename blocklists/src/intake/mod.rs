@@ -117,6 +117,19 @@ impl Parser {
         if line.starts_with("@@") {
             return found(Found::Exception);
         }
+        // Lists are put together from others: a line that can only be of another format is read as that.
+        if matches!(self.format, Format::Domains | Format::Wildcard | Format::Hosts) {
+            let mut words = line.split_ascii_whitespace();
+            let first = words.next().unwrap_or("");
+            let address = hosts::leads_nowhere(first).is_some();
+            let more = words.next().is_some_and(|word| !word.starts_with(['#', ';', '!']));
+            match self.format {
+                _ if first.starts_with("||") => return adblock::line(line, found),
+                Format::Domains | Format::Wildcard if address && more => return hosts::line(line, found),
+                Format::Hosts if !address && !more => return domains::line(line, found),
+                _ => {}
+            }
+        }
         match self.format {
             Format::Domains | Format::Wildcard => domains::line(line, found),
             Format::Hosts => hosts::line(line, found),

@@ -3,10 +3,10 @@
 //!
 //! Each test has a network of its own in 127/8. All names are invented, under `.test` and `.example`.
 
-#[path = "../release/program.rs"]
+#[path = "../support/program.rs"]
 #[allow(dead_code)]
 mod program;
-#[path = "../release/world.rs"]
+#[path = "../support/world.rs"]
 #[allow(dead_code)] // shared with the tests of releases, which use all of it
 mod world;
 
@@ -15,3 +15,10 @@ mod peers;
 mod refused;
 mod subscribed;
 mod text;
+
+impl world::World {
+    /// Runs the program in the directory, without a terminal.
+    fn run(&self, arguments: &[&str]) -> program::Ended {
+        program::run(&self.directory, arguments)
+    }
+}

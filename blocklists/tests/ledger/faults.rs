@@ -13,6 +13,7 @@ use signed_list::release::Class;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
+use crate::program::{Ended, ended};
 use crate::world::{START, World, approved, case, listed, ready, reported, word};
 
 /// Records for `count` new cases.
@@ -213,10 +214,10 @@ async fn killed_at_any_moment_the_chain_is_whole_and_a_second_run_completes_it()
 }
 
 /// Runs the program under strace, which makes a system call fail.
-fn inject(world: &World, what: &str, arguments: &[&str]) -> crate::world::Ended {
+fn inject(world: &World, what: &str, arguments: &[&str]) -> Ended {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", what]);
-    world.run_in(strace.arg(env!("CARGO_BIN_EXE_friendly-blocklist")).args(arguments))
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", what, env!("CARGO_BIN_EXE_friendly-blocklist")]);
+    ended(strace.args(arguments).current_dir(&world.directory).stdin(Stdio::null()).output().unwrap())
 }
 
 #[tokio::test]

@@ -2,8 +2,13 @@
 //!
 //! All names are invented, under `.test` and `.example`, but those whose refusal is what is tested.
 
+#[path = "../support/program.rs"]
+mod program;
+
 mod chain;
+mod desk;
 mod faults;
+mod random;
 mod records;
 mod rules;
 mod verbs;

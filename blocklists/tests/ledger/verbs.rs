@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::{Ended, World};
+use crate::program::Ended;
+use crate::world::World;
 
 /// A world in which the verbs have begun the ledger and registered everybody.
 fn desk(test: &str) -> World {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use friendly_blocklist::ledger::event::{Event, Facts, Key, Role};
 use friendly_blocklist::ledger::words::{CaseId, Label, Remark, Word};
@@ -11,6 +10,8 @@ use friendly_blocklist::person::Person;
 use signed_list::list::Scope;
 use signed_list::name::Name;
 use signed_list::release::Class;
+
+use crate::program::{self, Ended};
 
 /// 2027-03-01 10:00 UTC.
 pub(crate) const START: u64 = 1_803_895_200_000;
@@ -81,14 +82,7 @@ impl World {
 
     /// Runs the program in the directory, without a terminal.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        self.run_in(Command::new(env!("CARGO_BIN_EXE_friendly-blocklist")).args(arguments))
-    }
-
-    pub(crate) fn run_in(&self, command: &mut Command) -> Ended {
-        let command = command.current_dir(&self.directory).stdin(Stdio::null());
-        let output = command.output().unwrap();
-        let text = |octets| String::from_utf8(octets).unwrap();
-        Ended { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        program::run(&self.directory, arguments)
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -99,35 +93,6 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// What the program did.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Ended {
-    pub(crate) fn fine(self) -> Ended {
-        assert_eq!(self.status, Some(0), "{}{}", self.out, self.err);
-        self
-    }
-
-    /// Ended with 1, and standard error is one sentence that holds all of these.
-    pub(crate) fn failed_with(self, parts: &[&str]) -> Ended {
-        assert_eq!(self.status, Some(1), "{}{}", self.out, self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
-        for part in parts {
-            assert!(self.err.contains(part), "{part:?} is not in {:?}", self.err);
-        }
-        self
-    }
-
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 }
 

@@ -4,6 +4,10 @@
 
 #[path = "../support/forge.rs"]
 mod forge;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/world.rs"]
+mod world;
 
 mod faults;
 mod feeds;
@@ -11,7 +15,5 @@ mod keys;
 mod leaks;
 mod life;
 mod places;
-mod program;
 mod server;
 mod verbs;
-mod world;

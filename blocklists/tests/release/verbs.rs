@@ -13,6 +13,13 @@ use signed_list::release::{Class, Receipt, SPEC};
 use crate::program::{Ended, command, run};
 use crate::world::{Resolver, World, covers};
 
+impl World {
+    /// Runs the program in the directory, without a terminal.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        run(&self.directory, arguments)
+    }
+}
+
 fn narrow(ended: Ended) -> Ended {
     for line in ended.out.lines().filter(|line| !line.contains('"')) {
         assert!(line.chars().count() <= 80 || line.contains("/target/") || line.contains("/tmp/"), "{line}");

@@ -33,6 +33,8 @@ fn the_default_file_states_every_setting() {
     };
     for table in [
         "[server]",
+        "[tls]",
+        "[discovery]",
         "[access]",
         "[rate_limit]",
         "[upstream]",

@@ -3,15 +3,6 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::world::World;
-
-impl World {
-    /// Runs the program in the directory, without a terminal.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        run(&self.directory, arguments)
-    }
-}
-
 /// What the program did.
 #[derive(Debug)]
 pub(crate) struct Ended {
