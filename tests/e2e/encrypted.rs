@@ -21,7 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::client::{self, Ask, Reply, framed};
-use super::world::{ANSWER, Daemon, World};
+use super::world::{ANSWER, World};
 
 const DOT_PORT: u16 = 5853;
 const DOH_PORT: u16 = 5443;
