@@ -28,7 +28,7 @@ use crate::server::accept::{self, Connections};
 use crate::server::tls::KeysError;
 use crate::server::udp::{PATIENCE, Pulse, Worker};
 use crate::server::{bind_tcp, bind_udp};
-use crate::state::{Reloads, Service, settings, upstream_addresses};
+use crate::state::{Reloads, Service, settings, upstream_servers};
 use crate::upstream::Upstreams;
 
 /// How often files are looked at for changes.
@@ -68,6 +68,9 @@ pub enum StartError {
     /// A followed list.
     #[error("{0}")]
     Follow(String),
+    /// Upstreams over TLS.
+    #[error("{0}")]
+    Upstreams(String),
     /// The user to become.
     #[error("cannot become user '{user}' (setting [server] user): {reason}")]
     User {
@@ -117,7 +120,11 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         can_reload(user, stamps.keys())?;
     }
 
-    let upstreams = Upstreams::new(&upstream_addresses(&config, &mut notes), settings(&config));
+    let servers = {
+        let _inside = runtime.enter();
+        upstream_servers(&config, &[], &mut notes).map_err(StartError::Upstreams)?
+    };
+    let upstreams = Upstreams::new(servers, settings(&config));
     for note in &notes {
         tracing::warn!("{note}");
     }
@@ -140,6 +147,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         wanted: Mutex::new(config.clone()),
         origin,
         pulse: pulse.clone(),
+        home: runtime.handle().clone(),
     });
     let threads = start_workers(sockets.udp, &service)?;
     runtime.block_on(async {

@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+
 use crate::clock::Now;
-use crate::config::Config;
+use crate::config::{Config, Peer};
 use crate::lists::Manner;
 use crate::origin::{self, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
 use crate::server::accept::Connections;
 use crate::server::udp::Pulse;
-use crate::upstream::Settings;
+use crate::upstream::{Server, Settings, Trust};
 
 /// How reloads went, for health and metrics.
 #[derive(Default)]
@@ -51,6 +53,8 @@ pub struct Service {
     /// Held by whoever puts a new snapshot in place of the one it began with.
     pub(crate) changing: Mutex<()>,
     pub(crate) pulse: Arc<Pulse>,
+    /// Where connections to upstreams live.
+    pub(crate) home: Handle,
 }
 
 impl Service {
@@ -140,6 +144,10 @@ impl Service {
             tracing::warn!("{remark}");
         }
         let keys = origin::keys(&config, old.tls.as_ref()).map_err(|error| error.to_string())?;
+        let servers = {
+            let _inside = self.home.enter();
+            upstream_servers(&config, &self.pipeline.upstreams.servers(), notes)?
+        };
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
         let mut new =
@@ -151,7 +159,7 @@ impl Service {
         new.incomplete &= old.incomplete || old.filter.lists().any(lost);
         let report = self.reloads();
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
-        self.pipeline.upstreams.replace(&upstream_addresses(&new.config, notes), settings(&new.config));
+        self.pipeline.upstreams.replace(servers, settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
         let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
         self.pipeline.replace(new);
@@ -190,8 +198,27 @@ pub(crate) fn settings(config: &Config) -> Settings {
     Settings::new(config.upstream.try_timeout, config.upstream.deadline, config.server.udp_payload_size)
 }
 
-/// The upstreams of the configuration, or else those of the system.
-pub(crate) fn upstream_addresses(config: &Config, notes: &mut Vec<String>) -> Vec<SocketAddr> {
+/// The upstreams of the configuration, or else those of the system; what is
+/// known of those that stay is kept. Their connections live on the runtime that
+/// this is called from.
+///
+/// # Errors
+/// Nothing certifies those over TLS.
+pub(crate) fn upstream_servers(
+    config: &Config,
+    old: &[Arc<Server>],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Arc<Server>>, String> {
+    let peers = peers(config, notes);
+    let trust = match peers.iter().any(|peer| peer.tls.is_some()) {
+        true => Some(Trust::load(config.upstream.authorities.as_deref())?),
+        false => None,
+    };
+    let keep = |peer: &Peer| old.iter().find(|server| server.is(peer)).cloned();
+    Ok(peers.iter().map(|peer| keep(peer).unwrap_or_else(|| Arc::new(Server::new(peer, trust.as_ref())))).collect())
+}
+
+fn peers(config: &Config, notes: &mut Vec<String>) -> Vec<Peer> {
     if !config.upstream.servers.is_empty() {
         return config.upstream.servers.clone();
     }
@@ -218,5 +245,5 @@ pub(crate) fn upstream_addresses(config: &Config, notes: &mut Vec<String>) -> Ve
     if servers.is_empty() {
         notes.push("no upstream is known: listed and local names are answered, all others get SERVFAIL; name some in [upstream] servers".into());
     }
-    servers
+    servers.into_iter().map(Peer::plain).collect()
 }

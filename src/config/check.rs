@@ -39,7 +39,7 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
         server: server(file.server.0, whole, report),
         access: access(file.access.0, whole, report),
         rate_limit: rate_limit(file.rate_limit.0, report),
-        upstream: upstream(file.upstream.0, report),
+        upstream: upstream(file.upstream.0, directory, report),
         cache: cache(file.cache.0, report),
         last_good: file.lists.0.last_good.0.0.map(|path| directory.join(path)),
         sources,
@@ -80,7 +80,7 @@ fn loops(file: &shape::File, report: &mut Report<'_>) {
         ours.port() != 0 && ours.port() == other.port() && (ours_ip == ip || any && ours_ip.is_ipv4() == ip.is_ipv4())
     };
     for server in &file.upstream.0.servers {
-        let address = server.get_ref().0.0;
+        let address = server.get_ref().0.address;
         if listen.iter().any(|ours| same(ours.get_ref().0, address)) {
             report.add(
                 start(server),
@@ -197,13 +197,24 @@ fn rate_limit(table: shape::RateLimit, report: &mut Report<'_>) -> Option<RateLi
 }
 
 /// `[upstream]`
-fn upstream(table: shape::Upstream, report: &mut Report<'_>) -> Upstream {
+fn upstream(table: shape::Upstream, directory: &Path, report: &mut Report<'_>) -> Upstream {
     let mut seen = BTreeSet::new();
     for server in &table.servers {
-        let address = server.get_ref().0.0;
+        let address = server.get_ref().0.address;
         if !seen.insert(address) {
             report.add(start(server), format!("'servers' in [upstream] names {address} twice; remove one"));
         }
+    }
+    // A fail-over from one kind to the other would be one to plain text, and nobody would notice.
+    let plain_one = table.servers.iter().find(|server| server.get_ref().0.tls.is_none());
+    if let Some(plain_one) = plain_one
+        && table.servers.iter().any(|server| server.get_ref().0.tls.is_some())
+    {
+        let address = plain_one.get_ref().0.address;
+        report.add(
+            start(plain_one),
+            format!("'servers' in [upstream]: {address} would be asked in clear whenever those over TLS are slow; write tls:// for it, too, or remove it"),
+        );
     }
     let (first, last) = (&table.try_timeout_ms, &table.deadline_ms);
     if first.get_ref().get() > last.get_ref().get() {
@@ -219,7 +230,8 @@ fn upstream(table: shape::Upstream, report: &mut Report<'_>) -> Upstream {
     Upstream {
         try_timeout: Duration::from_millis(first.get_ref().get()),
         deadline: Duration::from_millis(last.get_ref().get()),
-        servers: plain(table.servers).into_iter().map(|server| server.0).collect(),
+        authorities: table.authorities.0.0.map(|path| directory.join(path.0)),
+        servers: plain(table.servers),
     }
 }
 

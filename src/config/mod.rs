@@ -42,7 +42,7 @@ mod zone;
 
 pub use error::{ConfigError, Problem};
 pub use source::{Identity, Source};
-pub use transport::{Discovery, Tls};
+pub use transport::{Discovery, Peer, Tls, TlsPeer};
 pub use zone::Zone;
 
 /// The version of the file format that this program reads.
@@ -134,8 +134,10 @@ pub struct RateLimit {
 /// Where questions go that we cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// Resolvers to ask; empty = those of the system.
-    pub servers: Vec<SocketAddr>,
+    /// Resolvers to ask; empty = those of the system. All of them over TLS, or none.
+    pub servers: Vec<Peer>,
+    /// Authorities that certify those over TLS, as PEM; `None` = the system's.
+    pub authorities: Option<PathBuf>,
     /// Patience of the first try. Not above `deadline`.
     pub try_timeout: Duration,
     /// After which a question fails.

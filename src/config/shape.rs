@@ -18,7 +18,7 @@ use tracing::Level;
 
 use super::address::{Admin, Listen, Server as Resolver};
 use super::source::{Identity, Repository};
-use super::transport::{HttpPath, InfoUrl};
+use super::transport::{HttpPath, InfoUrl, Peer};
 use super::value::{Directory, FilePath, Int, Json, Label, Maybe, Size, Text, TxtString, User};
 use super::{BlockAnswer, Layer, PrivateRelay, Rule, YouTube};
 
@@ -203,14 +203,20 @@ impl Default for RateLimit {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
-    pub(super) servers: Vec<At<Text<Resolver>>>,
+    pub(super) servers: Vec<At<Text<Peer>>>,
+    pub(super) authorities: Text<Maybe<FilePath>>,
     pub(super) try_timeout_ms: At<Int<50, 10_000>>,
     pub(super) deadline_ms: At<Int<100, 30_000>>,
 }
 
 impl Default for Upstream {
     fn default() -> Self {
-        Upstream { servers: Vec::new(), try_timeout_ms: at(Int::new(400)), deadline_ms: at(Int::new(4500)) }
+        Upstream {
+            servers: Vec::new(),
+            authorities: Text(Maybe(None)),
+            try_timeout_ms: at(Int::new(400)),
+            deadline_ms: at(Int::new(4500)),
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use signed_list::name::Name;
 use url::Url;
 
-use super::address::Listen;
+use super::address::{Listen, Server};
 use super::check::start;
 use super::error::Report;
 use super::shape::{self, At};
@@ -35,6 +37,76 @@ pub struct Discovery {
     pub name: Name,
     /// A page about this resolver for people (RFC 9606 section 5).
     pub info_url: Option<String>,
+}
+
+/// A resolver to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// How it proves to be the right one; `None` = it is asked in clear.
+    pub tls: Option<TlsPeer>,
+}
+
+impl Peer {
+    /// One that is asked in clear.
+    pub fn plain(address: SocketAddr) -> Self {
+        Peer { address, tls: None }
+    }
+}
+
+/// How a resolver proves over TLS to be the right one. At least one of both is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPeer {
+    /// A name that its certificate is for.
+    pub name: Option<String>,
+    /// SHA-256 of public keys that it may have (RFC 7858 section 4.2).
+    pub pins: Vec<[u8; 32]>,
+}
+
+impl Written for Peer {
+    const EXPECTED: &'static str =
+        r#"an address, as in "192.0.2.53" or "[2001:db8::53]:5353", or over TLS "tls://192.0.2.53#dns.example""#;
+    fn read(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("tls://") else {
+            if text.contains("://") || text.contains('#') {
+                return Err(format!("\"{text}\" is not the address of a resolver; write {}", Self::EXPECTED));
+            }
+            return Server::read(text).map(|server| Peer::plain(server.0));
+        };
+        let mut parts = rest.split('#');
+        let place = parts.next().unwrap_or("");
+        // An address without a port gets 53 there, and TLS has a port of its own.
+        let mut address = Server::read(place)?.0;
+        if place.parse::<SocketAddr>().is_err() {
+            address.set_port(853);
+        }
+        let mut tls = TlsPeer { name: None, pins: Vec::new() };
+        for part in parts {
+            match part.strip_prefix("sha256/") {
+                Some(pin) => tls.pins.push(
+                    read_pin(pin)
+                        .ok_or_else(|| format!("\"{pin}\" is not a SHA-256 in base64, as `kdig +tls` shows it"))?,
+                ),
+                None => {
+                    let name = Name::read(part)?.to_string();
+                    if tls.name.replace(name).is_some() {
+                        return Err(format!("\"{text}\" has two names; write one"));
+                    }
+                }
+            }
+        }
+        if tls.name.is_none() && tls.pins.is_empty() {
+            return Err(format!(
+                "\"{text}\" does not say how the server proves to be the right one; write its name behind it, as in \"tls://{place}#dns.example\", or its key, as in \"tls://{place}#sha256/...\""
+            ));
+        }
+        Ok(Peer { address, tls: Some(tls) })
+    }
+}
+
+fn read_pin(text: &str) -> Option<[u8; 32]> {
+    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 /// The path of an HTTP address.

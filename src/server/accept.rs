@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::BufWriter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -22,6 +23,9 @@ use crate::pipeline::{Pipeline, Source};
 /// Pause after a failed accept: when descriptors have run out, trying again at
 /// once only burns the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Octets of TLS records that may wait to leave together.
+const RECORDS: usize = 4096;
 
 /// Connections that are open, and by whom.
 pub struct Connections {
@@ -163,5 +167,5 @@ fn accept(
 
 /// A TLS connection, unless the client takes too long or speaks something else.
 async fn handshake(keys: tls::Acceptor, stream: TcpStream, patience: Duration) -> Option<tls::Stream> {
-    timeout(patience, keys.accept(stream)).await.ok()?.ok()
+    timeout(patience, keys.accept(BufWriter::with_capacity(RECORDS, stream))).await.ok()?.ok()
 }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::accept::Rules;
 use super::caller::{Caller, Reply};
+use super::records::Records;
 use super::tls::Stream;
 use crate::wire;
 
@@ -57,7 +58,6 @@ pub async fn run(stream: Stream, caller: Caller, rules: Rules, path: Arc<str>) {
         let talk = serving.clone();
         async move { Ok::<_, Infallible>(talk.answer(request).await) }
     });
-    let io = TokioIo::new(stream);
     if http2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder
@@ -68,7 +68,7 @@ pub async fn run(stream: Stream, caller: Caller, rules: Rules, path: Arc<str>) {
             .initial_stream_window_size(16 << 10)
             .initial_connection_window_size(64 << 10)
             .max_send_buf_size(128 << 10);
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(Records::new(stream)), service));
         tokio::select! {
             _ = connection.as_mut() => return,
             () = talk.silence(rules.idle) => {}
@@ -78,7 +78,7 @@ pub async fn run(stream: Stream, caller: Caller, rules: Rules, path: Arc<str>) {
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(rules.idle).max_buf_size(HEADERS as usize * 2);
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             _ = connection.as_mut() => return,
             () = talk.silence(rules.idle) => {}

@@ -7,12 +7,14 @@
 //! | `tls.rs` | certificate and key, and TLS |
 //! | `stream.rs` | messages with a length in front: TCP, and DoT |
 //! | `https.rs` | messages in HTTPS exchanges: DoH |
+//! | `records.rs` | one TLS record for each of its answers |
 //! | `caller.rs` | one client in front of the pipeline, for all of these |
 
 pub mod accept;
 pub mod batch;
 pub mod caller;
 pub mod https;
+pub mod records;
 pub mod stream;
 pub mod tls;
 pub mod udp;

@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
+use tokio::io::BufWriter;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -19,8 +20,8 @@ use crate::config::{Identity, Tls};
 
 /// Turns connections into TLS connections.
 pub type Acceptor = TlsAcceptor;
-/// A TLS connection.
-pub type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+/// A TLS connection. Records wait for a flush, and leave in one system call.
+pub type Stream = tokio_rustls::server::TlsStream<BufWriter<TcpStream>>;
 
 /// Certificate and key, ready to be used.
 pub struct Keys {

@@ -267,7 +267,7 @@ mod tests {
         let filter = Filter::new(&config, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
         let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
         let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
-        Arc::new(Pipeline::new(snapshot, Upstreams::new(&[], settings), 1))
+        Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1))
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Failure;
 use super::health::{Server, order};
+use super::tls::Line;
 use crate::entry::{is_answer_to, targets};
 use crate::query::Query;
 use crate::wire::{HEADER, Record, flag, put_u16, rcode, records, rtype};
@@ -197,7 +198,10 @@ async fn judged_try(
 async fn one_try(server: &Server, settings: &Settings, query: &Query, id: u16) -> Result<Vec<u8>, Failure> {
     let begin = Instant::now();
     server.sent.fetch_add(1, Relaxed);
-    let result = over_udp(server, settings, query, id).await;
+    let result = match &server.line {
+        Some(line) => over_tls(line, settings, query, id).await,
+        None => over_udp(server, settings, query, id).await,
+    };
     let result =
         result.and_then(|message| if is_whole(&message, query) { Ok(message) } else { Err(Failure::Malformed) });
     match &result {
@@ -233,6 +237,27 @@ async fn over_udp(server: &Server, settings: &Settings, query: &Query, id: u16) 
         }
         return Ok(answer);
     }
+}
+
+async fn over_tls(line: &Line, settings: &Settings, query: &Query, id: u16) -> Result<Vec<u8>, Failure> {
+    let mut question = encode(query, id, Some(settings.payload));
+    pad(&mut question);
+    let message = line.ask(&question).await?;
+    // Refusals may come as a bare header, as over UDP.
+    let bare = message.len() == HEADER && message[2] & 0x80 != 0 && message[3] & 0x0f != 0;
+    if bare || is_answer_to(&message, id, query) { Ok(message) } else { Err(Failure::Malformed) }
+}
+
+/// Makes a question with an OPT record at its end a multiple of 128 octets, so
+/// that its length tells little (RFC 8467 section 4.1).
+fn pad(question: &mut Vec<u8>) {
+    let end = (question.len() + 4).next_multiple_of(128);
+    let padding = end - question.len() - 4;
+    let at = question.len() - 2;
+    put_u16(question, at, 4 + padding as u16);
+    question.extend_from_slice(&[0, 12]);
+    question.extend_from_slice(&(padding as u16).to_be_bytes());
+    question.resize(end, 0);
 }
 
 /// Waits for the answer to this question and ignores everything else: an

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::tls::{Line, Trust};
+use crate::config::Peer;
+
 /// Time-outs in a row after which a server is asked last.
 const FAILS: u32 = 3;
 /// Longest time a server is asked last before it gets another first chance.
@@ -14,6 +17,10 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 pub struct Server {
     /// Where it is.
     pub address: SocketAddr,
+    /// What the configuration says of it.
+    peer: Peer,
+    /// The connection to it, if it is asked over TLS.
+    pub(super) line: Option<Line>,
     created: Instant,
     /// Smoothed round trip in microseconds; 0 = not measured yet.
     round_trip: AtomicU32,
@@ -35,9 +42,12 @@ pub struct Server {
 
 impl Server {
     /// A server of which nothing is known yet.
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(peer: &Peer, trust: Option<&Trust>) -> Self {
+        let line = peer.tls.as_ref().zip(trust).map(|(tls, trust)| Line::new(peer.address, tls, trust));
         Server {
-            address,
+            address: peer.address,
+            peer: peer.clone(),
+            line,
             created: Instant::now(),
             round_trip: AtomicU32::new(0),
             fails: AtomicU32::new(0),
@@ -48,6 +58,16 @@ impl Server {
             errors: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
         }
+    }
+
+    /// Whether it is this one.
+    pub fn is(&self, peer: &Peer) -> bool {
+        self.peer == *peer
+    }
+
+    /// Whether nobody on the way can read what it is asked.
+    pub fn is_encrypted(&self) -> bool {
+        self.line.is_some()
     }
 
     /// It answered.
@@ -131,7 +151,7 @@ mod tests {
     use super::*;
 
     fn servers() -> Vec<Arc<Server>> {
-        (1..=3).map(|n| Arc::new(Server::new(SocketAddr::from(([192, 0, 2, n], 53))))).collect()
+        (1..=3).map(|n| Arc::new(Server::new(&Peer::plain(([192, 0, 2, n], 53).into()), None))).collect()
     }
 
     #[test]

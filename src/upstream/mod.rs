@@ -8,10 +8,10 @@
 
 mod exchange;
 mod health;
+mod tls;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::wire::ede;
 
 pub use exchange::Settings;
 pub use health::Server;
+pub use tls::Trust;
 
 /// Why no upstream's answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +89,7 @@ struct Inner {
 
 impl Upstreams {
     /// Servers in no order: the fastest is found by asking.
-    pub fn new(servers: &[SocketAddr], settings: Settings) -> Self {
-        let servers = servers.iter().map(|address| Arc::new(Server::new(*address))).collect();
+    pub fn new(servers: Vec<Arc<Server>>, settings: Settings) -> Self {
         Upstreams(Arc::new(Inner {
             servers: ArcSwap::from_pointee(servers),
             settings: ArcSwap::from_pointee(settings),
@@ -97,12 +97,9 @@ impl Upstreams {
         }))
     }
 
-    /// Replaces the servers, keeping what is known of those that stay.
-    pub fn replace(&self, addresses: &[SocketAddr], settings: Settings) {
-        let old = self.0.servers.load();
-        let keep = |address: &SocketAddr| old.iter().find(|server| server.address == *address).cloned();
-        let new = addresses.iter().map(|address| keep(address).unwrap_or_else(|| Arc::new(Server::new(*address))));
-        self.0.servers.store(Arc::new(new.collect()));
+    /// Replaces the servers.
+    pub fn replace(&self, servers: Vec<Arc<Server>>, settings: Settings) {
+        self.0.servers.store(Arc::new(servers));
         self.0.settings.store(Arc::new(settings));
     }
 

@@ -82,7 +82,7 @@ impl World {
         let filter = Filter::new(&config, lists, allow_lists);
         let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
         let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
-        let pipeline = Arc::new(Pipeline::new(snapshot, Upstreams::new(&[], settings), 1));
+        let pipeline = Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1));
         let snapshot = pipeline.snapshot.load_full();
         World { pipeline, snapshot }
     }

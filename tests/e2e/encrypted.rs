@@ -6,6 +6,7 @@ mod hop;
 mod keys;
 mod limits;
 mod programs;
+mod upstream;
 mod web;
 
 use std::io::{self, Read, Write};

@@ -292,6 +292,12 @@ pub(crate) fn honest(seen: &Seen) -> Vec<u8> {
     }
 }
 
+/// The same to a question as it came.
+pub(crate) fn honest_to(question: &[u8]) -> Vec<u8> {
+    let nobody = ([127, 0, 0, 1], 0).into();
+    honest(&read(question, nobody, true).expect("a question"))
+}
+
 /// The data of an AAAA record.
 pub(crate) fn address(text: &str) -> [u8; 16] {
     text.parse::<std::net::Ipv6Addr>().expect("an IPv6 address").octets()

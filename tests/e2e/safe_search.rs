@@ -117,5 +117,8 @@ fn each_policy_searches_in_its_own_way() {
         .output()
         .expect("the program");
     let text = String::from_utf8_lossy(&explain.stdout).into_owned();
-    assert!(text.contains("replaced") && text.contains("google answers as forcesafesearch.google.com"), "{text}");
+    assert!(
+        text.contains("replaced") && text.contains("google answers as") && text.contains("forcesafesearch.google.com"),
+        "{text}"
+    );
 }

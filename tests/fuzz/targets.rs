@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 
 use friendly_resolver::clock::Now;
 use friendly_resolver::config::Config;
+use friendly_resolver::edns::Reply;
 use friendly_resolver::entry::{Entry, Target, Ttls, is_answer_to, targets};
 use friendly_resolver::filter::Filter;
 use friendly_resolver::journal::Transport;
@@ -149,7 +150,7 @@ pub fn upstream(input: &[u8]) {
         for limit in [512, 1232, 65_535] {
             let mut packet = vec![0; 65_535];
             packet[..client.len()].copy_from_slice(&client);
-            let length = entry.write(&mut packet, &query, now, stale, limit, 1232);
+            let length = entry.write(&mut packet, &query, now, stale, limit, &Reply::plain(1232));
             assert!(length <= limit, "{length} octets, {limit} allowed");
             check_framing(&client, &query, &packet[..length]);
         }

@@ -5,6 +5,7 @@ use super::*;
 mod filtering;
 mod shipped;
 mod source;
+mod transport;
 mod values;
 
 /// Reads `text` as if it lay in `etc/test.toml`.
