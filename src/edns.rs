@@ -312,7 +312,8 @@ mod tests {
             assert!(packet[(at + 4).min(end)..end].iter().all(|octet| *octet == 0));
         }
         let mut packet = vec![9; 70_000];
-        assert_eq!(pad(&mut packet, 65_500), 65_535);
+        assert_eq!(pad(&mut packet, 65_500), 65_520);
+        assert_eq!(pad(&mut packet, 65_520), 65_535);
         assert_eq!(pad(&mut packet, 65_533), 65_533);
     }
 }

@@ -32,6 +32,7 @@ enum Verb {
     /// Check a configuration file and its lists, and start nothing
     CheckConfig {
         /// The configuration file, if --config does not name it
+        #[arg(required_unless_present = "config")]
         file: Option<PathBuf>,
     },
     /// Make the secret of this resolver, if the file is not there, and print what

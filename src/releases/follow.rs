@@ -245,6 +245,8 @@ impl Follower {
             self.current.store(before);
             Trouble::NotTaken { serial: new.serial(), why }
         })?;
+        // It was there a moment ago: nobody may see the first release as one of which nothing is known.
+        self.state().status.verified_at.get_or_insert(now_ms() / 1000);
         self.note(&new);
         Ok(())
     }

@@ -218,6 +218,8 @@ impl Follower {
         let made = tokio::task::spawn_blocking(move || make(outcome, &store, &source, created));
         let current = made.await.map_err(|_| Trouble::Fault)??;
         let (names, skipped) = (current.list.list.len(), current.skipped);
+        // It was there a moment ago: nobody may see the first version as one of which nothing is known.
+        self.state().status.verified_at.get_or_insert(created);
         let before = self.current.swap(Some(Arc::new(current)));
         if let Err(why) = take_over() {
             self.current.store(before);

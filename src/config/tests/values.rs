@@ -105,7 +105,7 @@ fn upstreams_get_port_53_and_are_never_ourselves() {
         "[upstream]\nservers = [\"192.0.2.53\", \"192.0.2.54:5353\", \"2001:db8::53\", \"[2001:db8::54]\", \"[2001:db8::53]:54\"]",
     );
     let expected = ["192.0.2.53:53", "192.0.2.54:5353", "[2001:db8::53]:53", "[2001:db8::54]:53", "[2001:db8::53]:54"];
-    let expected: Vec<SocketAddr> = expected.iter().map(|a| a.parse().unwrap()).collect();
+    let expected = expected.map(|address| Peer::plain(address.parse().unwrap()));
     assert_eq!(config.upstream.servers, expected);
     for (server, words) in [
         ("dns.example", "is not the address of a resolver"),

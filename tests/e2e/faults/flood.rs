@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 fn ordinary_client(world: &World, daemon: &Daemon, over: &AtomicBool) -> Vec<Duration> {
     let client = world.address(200);
     let mut times = Vec::new();
-    while !over.load(Relaxed) {
+    // On a busy machine a flood may be over before a few have had their turn.
+    while !over.load(Relaxed) || times.len() <= 10 {
         let begin = Instant::now();
         let reply = daemon.ask_as(client, &Ask::a("cached.example"));
         assert_eq!(reply.data(Rtype::A), ["198.18.0.7"], "{reply}");

@@ -124,7 +124,7 @@ fn check_config_says_what_is_good_and_what_is_not_with_file_and_line() {
     let ended = run(&[RESOLVER, "check-config", &config]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     for words in
-        [" is good.", "2 policies", "3 categories", "a.list: serial 7, 3 names", "legal.list: serial 3, 1 names"]
+        [" is good.", "2 policies", "3 categories", "a.list: serial 7, 3 names", "legal.list: serial 3, 1 name,"]
     {
         assert!(ended.out.contains(words), "'{words}' is missing in\n{}", ended.out);
     }
