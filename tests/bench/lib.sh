@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What compare, curve, swap, flood and follow share: building, a directory and ports of their own, an upstream,
+# What compare, curve, swap, flood, follow and encrypted share: building, a directory and ports of their own, an upstream,
 # subjects, and the kernel's figures about them. The sourcing script sets `set -euo pipefail`.
 
 export LC_ALL=C
