@@ -2,6 +2,8 @@
 //! may know about it: service parameters (RFC 9461) for Discovery of Designated
 //! Resolvers (RFC 9462), and resolver information (RFC 9606).
 
+pub mod dnr;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 

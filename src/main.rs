@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use friendly_resolver::config;
+use friendly_resolver::discovery::{Service, dnr};
 use friendly_resolver::explain::{self, Asked};
 use friendly_resolver::origin::Origin;
 use friendly_resolver::releases::Identity;
@@ -41,6 +42,14 @@ enum Verb {
         /// The file of the secret
         file: PathBuf,
     },
+    /// Print what a DHCP server or router hands out, so that devices find the
+    /// encrypted transports
+    Discovery {
+        /// Where clients reach this resolver, if it listens on every address; may
+        /// be given several times
+        #[arg(long, value_name = "ADDRESS")]
+        address: Vec<IpAddr>,
+    },
     /// Tell what the answer to a name would be, and why
     Explain {
         /// The name asked for
@@ -64,6 +73,7 @@ fn main() -> ExitCode {
             None => Err("which file? Name it: check-config FILE".into()),
         },
         Verb::Identity { file } => identity(&file),
+        Verb::Discovery { address } => discovery(&origin(config), &address),
         Verb::Explain { name, client, json } => explain::explain(&origin(config), &Asked { name, client, json }),
     };
     match result {
@@ -82,6 +92,16 @@ fn identity(file: &Path) -> Result<(), String> {
     println!("resolver     {}", identity.resolver());
     println!("recipient    {}", identity.recipient());
     println!("receipt key  {}", identity.receipt_key());
+    Ok(())
+}
+
+fn discovery(origin: &Origin, addresses: &[IpAddr]) -> Result<(), String> {
+    let config = origin.config().map_err(|error| error.to_string())?;
+    let (Some(tls), Some(discovery)) = (&config.tls, &config.discovery) else {
+        return Err("there is nothing to find: it takes [tls] and the 'name' of [discovery]; see --config".into());
+    };
+    let services = Service::all(tls);
+    print!("{}", dnr::sheet(services, discovery.name.as_wire(), &discovery.name.to_string(), addresses)?);
     Ok(())
 }
 

@@ -147,6 +147,23 @@ fn phones_find_the_encrypted_transports_by_themselves() {
 }
 
 #[test]
+fn the_options_for_dhcp_are_printed() {
+    let world = World::new();
+    let file = world.write("found.toml", world.config(&[], &world.encrypted("")));
+    let run = |more: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_friendly-resolver");
+        let output = std::process::Command::new(program).arg("discovery").args(more).output().expect("the program");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, out, _) = run(&["--config", &file.display().to_string()]);
+    assert_eq!(status, Some(0));
+    assert!(out.contains(NAME) && out.contains("DNS over TLS, port 5853") && out.contains("dhcp-option=162,"), "{out}");
+    let (status, out, error) = run(&[]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(error.contains("it takes [tls] and the 'name' of [discovery]"), "{error}");
+}
+
+#[test]
 fn without_encrypted_transports_nobody_is_sent_anywhere() {
     let world = World::new();
     let daemon = world.start(&[world.upstream(1)], "");
