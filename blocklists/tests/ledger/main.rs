@@ -8,6 +8,7 @@ mod program;
 mod chain;
 mod desk;
 mod faults;
+mod neighbours;
 mod random;
 mod records;
 mod rules;
