@@ -10,6 +10,7 @@ mod desk;
 mod faults;
 mod neighbours;
 mod random;
+mod readable;
 mod records;
 mod rules;
 mod verbs;
