@@ -5,6 +5,7 @@
 #[path = "../support/program.rs"]
 mod program;
 
+mod analyst;
 mod chain;
 mod desk;
 mod faults;
