@@ -8,7 +8,7 @@ use super::place::{Done, Several, Why, block_on, now};
 use super::view;
 use crate::ledger::Ledger;
 use crate::ledger::event::Event;
-use crate::ledger::words::CaseId;
+use crate::ledger::words::{CaseId, Remark};
 use crate::person::Person;
 
 /// Reject a case that is not listed yet, or several (approvers and officers)
@@ -28,17 +28,23 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
         let (person, ledger) = arguments.about.open().await?;
-        arguments.about.each(async |id| reject(arguments, id, &ledger, &person).await).await?;
+        let reason = arguments.why.reason()?;
+        arguments.about.each(async |id| reject(arguments, id, &reason, &ledger, &person).await).await?;
         ledger.close().await;
         Ok(())
     })
 }
 
-async fn reject(arguments: &Arguments, id: &CaseId, ledger: &Ledger, person: &Person) -> Result<Done, Failure> {
+async fn reject(
+    arguments: &Arguments,
+    id: &CaseId,
+    reason: &Remark,
+    ledger: &Ledger,
+    person: &Person,
+) -> Result<Done, Failure> {
     let case = ledger.find(id).await?;
-    let reason = arguments.why.reason()?;
     arguments.about.signer.confirm(&format!("Reject {}: {}?", id, view::brief(&case)))?;
-    let event = Event::Rejected { case: id.clone(), reason };
+    let event = Event::Rejected { case: id.clone(), reason: reason.clone() };
     let number = ledger.append_seen(event, case.last, person, now()).await?;
     let value = json!({ "case": id, "entry": number, "state": "rejected" });
     Ok(Done { value, sentence: format!("{id} is rejected and closed.") })

@@ -66,15 +66,15 @@ impl Neighbours {
         near
     }
 
-    /// What there is about a name, or about a name with all below it: the cases of the name itself that are open or in
-    /// force, and those above and below that are in force. What has ended is nobody's work, and what is only reported
-    /// above or below may never be listed.
+    /// What there is about a name, or about a name with all below it: the cases of the name itself that are open, in
+    /// force, or were taken off the list by people, which whoever decides anew has to know; and those above and below
+    /// that are in force. Everything else has ended, or may never be listed.
     pub fn around(&self, name: &Name, scope: Scope, at: UnixMillis) -> Vec<Neighbour> {
         let mut around = Vec::new();
         let mut add = |other: &Case, lies: Lies| {
             let (state, in_force) = (other.state_at(at), other.in_force_at(at));
             let same = matches!(lies, Lies::Same | Lies::SameAlone);
-            if in_force || same && is_open(state) {
+            if in_force || same && matters(state) {
                 around.push(Neighbour { case: other.id.clone(), lies, state, in_force });
             }
         };
@@ -97,9 +97,10 @@ impl Neighbours {
     }
 }
 
-/// Whether a case may still be listed.
-fn is_open(state: State) -> bool {
-    matches!(state, State::Reported | State::Assessed | State::Classified | State::Approved | State::Appealed)
+/// Whether a case of the same name matters to another one though it is not in force.
+fn matters(state: State) -> bool {
+    let open = [State::Reported, State::Assessed, State::Classified, State::Approved, State::Appealed];
+    state == State::Delisted || open.contains(&state)
 }
 
 impl Ledger {

@@ -51,10 +51,13 @@ fn a_case_knows_the_others_of_its_name_and_those_above_and_below() {
     assert_eq!(near(&desk, "iwf/6"), told(&[]), "an entry for a name alone has nothing below it");
     assert_eq!(near(&desk, "iwf/7"), told(&[]));
 
-    // What has ended is nobody's work any more.
+    // What was taken off covers nothing any more, but who looks at the same name anew hears of it.
     desk.fine(&people().besa, Event::Withdrawn { case: case("isigurt/1"), reason: reason() });
     assert_eq!(desk.state("isigurt/1"), State::Delisted);
     assert_eq!(near(&desk, "iwf/3"), told(&[]));
+    assert!(near(&desk, "iwf/1").contains(&("isigurt/1".to_owned(), Lies::Same)));
+    desk.fine(&people().besa, Event::Rejected { case: case("iwf/1"), reason: reason() });
+    assert_eq!(near(&desk, "iwf/2"), told(&[("isigurt/1", Lies::Same)]), "what never came to the list is over");
     let all = Neighbours::of(desk.books.cases.values().cloned().collect());
     assert_eq!(all.cases_of(&Name::parse("one.test").unwrap()).len(), 3, "but it is found by its name");
 }
