@@ -70,14 +70,14 @@ refused-conflict = Me këtë numër ka ardhur një regjistrim tjetër, për një
 refused-future = Data { $date } është në të ardhmen; kontrolloni regjistrimin dhe orën e këtij kompjuteri.
 refused-gone-before = Është vlerësuar më { $assessed } dhe nuk mund të ishte hequr që më { $seen }; kontrolloni datat.
 
-## Raporti i një marrjeje
+## Raporti i një pranimi
 
-intake-title = Marrja e { $file }
+intake-title = Pranimi i { $file }
 intake-title-check = Kontrolli i { $file }
 intake-one-record = 1 regjistrim
 intake-records = { $count } regjistrime
 intake-new = të reja, presin shqyrtimin
-intake-new-check = mund të merren si raste
+intake-new-check = mund të pranohen si raste
 intake-removed = hequr te burimi: mbyllen dhe dalin nga lista me publikimin e ardhshëm
 intake-returned = vetëm për njoftim dhe heqje: kthehen te linja e raportimit
 intake-returned-known = vetëm për njoftim dhe heqje, si më parë
@@ -107,7 +107,7 @@ state-delisted = hequr nga lista
 state-rejected = refuzuar
 state-withdrawn = tërhequr
 lies-same = i njëjti emër
-lies-same-alone = i njëjti emër, i vetëm
+lies-same-alone = i njëjti emër, pa ata nën të
 lies-above = një emër më sipër, me gjithçka nën të
 lies-below = një emër më poshtë
 

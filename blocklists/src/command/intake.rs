@@ -36,7 +36,8 @@ use crate::triage::Triage;
 /// dedicated_attestation. All fields and their rules stand in blocklists/schema/takedowns-1.schema.json, and examples in
 /// blocklists/sample/takedowns.csv and takedowns.json. In CSV the fields are the columns.
 ///
-/// Exit status: 0 all records were taken in or came back for takedown; 1 some were refused; 2 wrong arguments.
+/// Exit status: 0 all records were taken in or came back for takedown; 1 some were refused, or there were none; 2 wrong
+/// arguments.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The records; - is standard input
@@ -103,7 +104,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     place.print(&report.json(), || report.text(arguments.language.language()))?;
     match (report.refused(), arguments.check) {
         (0, _) if reading.refused.is_empty() => Ok(()),
-        (0, _) => Err("the file was not taken in; why stands above".into()),
+        (0, _) if takedowns.is_empty() => Err("the file was not taken in; why stands above".into()),
+        (0, _) => Err("the rest of the file was not read; why stands above".into()),
         (1, true) => Err("1 record would be refused; this was a check, and nothing was taken in".into()),
         (count, true) => {
             Err(format!("{count} records would be refused; this was a check, and nothing was taken in").into())
