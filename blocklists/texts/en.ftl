@@ -88,6 +88,7 @@ intake-heading-takedown = Notice and takedown only
 intake-heading-refused = Refused
 intake-heading-closed = Known, and closed
 intake-heading-beside = Other cases about these names
+intake-still-blocked = , which it still blocks
 intake-closed-again = If one of these is needed again, it comes in under a new number.
 intake-no-number = without a number that can be read
 intake-line = line { $number }

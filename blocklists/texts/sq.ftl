@@ -88,6 +88,7 @@ intake-heading-takedown = Vetëm për njoftim dhe heqje
 intake-heading-refused = Të refuzuara
 intake-heading-closed = Të njohura dhe të mbyllura
 intake-heading-beside = Raste të tjera për këta emra
+intake-still-blocked = , të cilin ende e bllokon
 intake-closed-again = Nëse ndonjë prej tyre duhet përsëri, dërgojeni me një numër të ri.
 intake-no-number = pa një numër që mund të lexohet
 intake-line = rreshti { $number }

@@ -299,11 +299,13 @@ impl Outcome<'_> {
     /// Other cases that have to do with the same names.
     fn beside(&self, language: Language) -> String {
         let mut out = String::new();
-        for ((_, takedown, _), near) in self.each().zip(self.near).filter(|(_, near)| !near.is_empty()) {
+        for ((_, takedown, taken), near) in self.each().zip(self.near).filter(|(_, near)| !near.is_empty()) {
             let Host::Name(name) = &takedown.host else { continue };
             out += &screen::wrap(&format!("{}, {}", takedown.case, readable::shown(name)), 2);
             for neighbour in near.iter().take(view::NEIGHBOURS) {
-                out += &screen::wrap(&beside_in(neighbour, language), 6);
+                let still = *taken == Taken::Removed && neighbour.in_force && neighbour.lies != Lies::Below;
+                let still = if still { say(language, "intake-still-blocked", &[]) } else { String::new() };
+                out += &screen::wrap(&format!("{}{still}", beside_in(neighbour, language)), 6);
             }
             if near.len() > view::NEIGHBOURS {
                 let _ = writeln!(out, "      ... +{}", near.len() - view::NEIGHBOURS);

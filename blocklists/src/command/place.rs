@@ -187,7 +187,10 @@ impl Several {
         }
         match failed {
             0 => Ok(()),
-            _ => Err(format!("{failed} of {} cases failed, as said above; the others are done", values.len()).into()),
+            _ => {
+                Err(format!("{failed} of {} cases were not decided, as said above; the others are", values.len())
+                    .into())
+            }
         }
     }
 }

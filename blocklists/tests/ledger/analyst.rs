@@ -60,6 +60,12 @@ fn a_name_that_another_case_blocks_is_not_said_to_be_free() {
     let gone = as_(&world, "analyst", &["withdraw", "iwf/2", "--removed-at-source"]).fine();
     has(&gone, &["iwf/2 is removed; the next release no longer blocks it."]);
 
+    // The same by a record.
+    take_in(&world, &[line("isigurt", 5, "five.test"), line("iwf", 5, "five.test")]).fine();
+    list(&world, &["isigurt/5", "iwf/5"]);
+    let gone = "5,isigurt,csam,five.test,law-18-2017,po,2026-03-01,2026-03-05\n".to_owned();
+    has(&take_in(&world, &[gone]).fine(), &["iwf/5 (listed): the same name, which it still blocks"]);
+
     // Above, below, and by an officer's answer to an appeal.
     take_in(&world, &[line("isigurt", 3, "two.test"), line("iwf", 4, "www.two.test")]).fine();
     list(&world, &["isigurt/3", "iwf/4"]);
@@ -222,7 +228,11 @@ fn several_cases_are_decided_one_by_one() {
     take_in(&world, &lines).fine();
     let ended = as_(&world, "analyst", &["review", "isigurt/1", "isigurt/9", "isigurt/2", "--json"]);
     assert_eq!(ended.status, Some(1));
-    assert!(ended.err.contains("there is no case isigurt/9") && ended.err.contains("1 of 3 cases"), "{}", ended.err);
+    assert!(
+        ended.err.contains("there is no case isigurt/9") && ended.err.contains("1 of 3 cases were not decided"),
+        "{}",
+        ended.err
+    );
     let value = ended.json();
     assert_eq!((&value[0]["state"], &value[2]["state"]), (&"classified".into(), &"classified".into()));
     assert!(value[1]["error"].as_str().unwrap().contains("isigurt/9"));
