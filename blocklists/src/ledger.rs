@@ -12,6 +12,7 @@
 //! | [`case`] | a case and where it stands at a given time |
 //! | [`rules`] | **who may do what**: pure, asked before each entry and again when the ledger is verified |
 //! | [`books`] | everything that follows from the entries, in memory |
+//! | [`neighbours`] | other cases about the same name, or about one above or below it |
 //! | [`desk`] | what takes more than one entry: a file of records, a review |
 //! | [`verify`] | walks the chain and names the first entry that is broken |
 //! | `store` | the tables |
@@ -26,6 +27,7 @@ pub mod books;
 pub mod case;
 pub mod desk;
 pub mod event;
+pub mod neighbours;
 pub mod rules;
 mod store;
 pub mod verify;
@@ -49,7 +51,7 @@ use thiserror::Error;
 use crate::person::{Person, PersonId};
 use case::Case;
 use event::{Entry, Event, Link, ReleaseRecord, VERSION};
-use rules::{Change, Member, Override, Refused, Returned, decide};
+use rules::{Change, Member, Override, Refused, Returned, counted, decide};
 use store::Tail;
 use words::{CaseId, Label, Remark, Word};
 
@@ -417,10 +419,27 @@ impl Ledger {
         store::case(&mut db, id).await.map_err(|error| self.told(error))
     }
 
+    /// A case that somebody wants to decide; where there is none, why not.
+    pub async fn find(&self, id: &CaseId) -> Result<Case, LedgerError> {
+        if let Some(case) = self.case(id).await? {
+            return Ok(case);
+        }
+        Err(match self.returned(id).await? {
+            Some(Returned { case, ground, at, .. }) => Refused::WentBack { case, ground, at }.into(),
+            None => Refused::NoCase(id.clone()).into(),
+        })
+    }
+
     /// All cases, by their ids.
     pub async fn cases(&self) -> Result<Vec<Case>, LedgerError> {
         let mut db = self.read().await?;
         Ok(store::cases(&mut db).await.map_err(|error| self.told(error))?.into_values().collect())
+    }
+
+    /// The same, without approvals that count no longer at a time, such as those of keys that were retired.
+    pub async fn cases_counted(&self, at: UnixMillis) -> Result<Vec<Case>, LedgerError> {
+        let (cases, members) = (self.cases().await?, self.members().await?);
+        Ok(cases.into_iter().map(|case| counted(case, &members, at)).collect())
     }
 
     /// A record that went back to the hotline.

@@ -44,8 +44,8 @@ pub struct PublicKey([u8; 32]);
 
 /// Short form of a public key, for people's eyes and for the records: the first 16 hexadecimal digits of its SHA-256.
 ///
-/// 64 bits are enough to tell apart the people of one ledger; whoever registers a key is shown the whole of it, and a
-/// second key with the same short form is refused.
+/// 64 bits are enough to tell apart the people of one ledger, and nobody can make a second key with a given short form;
+/// it is what whoever registers a key compares with what its holder says. A second key with the same one is refused.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PersonId(String);
@@ -76,6 +76,11 @@ pub enum PersonError {
          person new FILE`", path.display()
     )]
     NotAKey { path: PathBuf },
+    #[error(
+        "{}: this is an introduction, which anybody may have; the key is the .pem file beside it, such as {}",
+        path.display(), beside.display()
+    )]
+    AnIntroduction { path: PathBuf, beside: PathBuf },
     #[error("the random numbers of this machine cannot be read; no key was made")]
     Random,
 }
@@ -118,11 +123,15 @@ impl Person {
         if about.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        let mut text = Zeroizing::new(Vec::new());
+        file.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?;
+        // Before its mode: everybody may read an introduction, and that is not what is wrong with it here.
+        if text.starts_with(INTRODUCTION.as_bytes()) {
+            return Err(PersonError::AnIntroduction { path: path.to_owned(), beside: path.with_extension("pem") });
+        }
         if about.is_file() && about.mode() & 0o077 != 0 {
             return Err(PersonError::Exposed { path: path.to_owned(), mode: about.mode() & 0o777 });
         }
-        let mut text = Zeroizing::new(Vec::new());
-        file.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?;
         Person::from_pem(&text).ok_or_else(|| PersonError::NotAKey { path: path.to_owned() })
     }
 
@@ -176,6 +185,9 @@ impl fmt::Debug for Person {
 }
 
 impl PublicKey {
+    /// Nobody's key: stands where nothing is signed.
+    pub(crate) const NOBODY: PublicKey = PublicKey([0; 32]);
+
     /// The octets (RFC 8032).
     pub fn as_octets(&self) -> &[u8; 32] {
         &self.0

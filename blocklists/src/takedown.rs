@@ -221,11 +221,18 @@ pub fn read(octets: &[u8], scheme: &Scheme) -> Reading {
         reading.refuse(Place::Whole, Reason::TooLarge);
         return reading;
     }
+    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+        reading.refuse(Place::Whole, Reason::Utf16);
+        return reading;
+    }
     let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     match octets.iter().find(|octet| !octet.is_ascii_whitespace()) {
         None => reading.refuse(Place::Whole, Reason::Empty),
         Some(b'{' | b'[') => json::read(octets, scheme, &mut reading),
         Some(_) => csv::read(octets, scheme, &mut reading),
+    }
+    if reading.takedowns.is_empty() && reading.refused.is_empty() {
+        reading.refuse(Place::Whole, Reason::NothingInIt);
     }
     reading
 }

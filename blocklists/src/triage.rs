@@ -100,13 +100,21 @@ impl Ground {
             Ground::Category(category) => vec![("category", category.clone())],
             Ground::SharedHost { suffix } => vec![("suffix", suffix.to_string())],
             Ground::Protected { name, group } | Ground::AboveProtected { name, group } => {
-                vec![("name", name.to_string()), ("group", group.clone())]
+                vec![("name", name.to_string()), ("group", group_in(language, group))]
             }
             Ground::TopSite(name) => vec![("name", name.to_string())],
             _ => Vec::new(),
         };
         say(language, &format!("takedown-{}", self.word()), &arguments)
     }
+}
+
+/// What a protected name is, in a language.
+fn group_in(language: Language, group: &str) -> String {
+    let key = format!("group-{}", group.to_lowercase().replace(' ', "-"));
+    let text = say(language, &key, &[]);
+    // A text that lacks is its key, which says less than the English words.
+    if text == key { group.to_owned() } else { text }
 }
 
 impl Triage {
@@ -325,6 +333,16 @@ mod tests {
                 let said = ground.sentence(language);
                 assert!(said.len() > 60 && said.ends_with('.') && !said.contains('{'), "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn each_group_of_protected_names_has_its_words_in_both_languages() {
+        let protected = lines(include_str!("../protected.txt"));
+        let groups = protected.filter_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+        for group in groups {
+            assert_eq!(group_in(Language::English, group), group);
+            assert_ne!(group_in(Language::Albanian, group), group);
         }
     }
 

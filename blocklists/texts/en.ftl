@@ -6,6 +6,8 @@
 refused-too-large = The file is larger than 16 MiB; send it in parts.
 refused-too-many = There are more than 100,000 records; send them in parts. The records above were read.
 refused-empty = There is nothing in the file.
+refused-nothing-in-it = There are no records in it.
+refused-utf-16 = The file is UTF-16 text, which spreadsheets call "Unicode text"; save it as UTF-8, such as "CSV UTF-8".
 refused-json = This is not JSON: line { $line }, column { $column }.
 refused-no-records = The document needs "version": 1 and a list "records", and nothing else.
 refused-no-header = The first line has to name the columns, such as case_ref, source, category, name, assessed_at.
@@ -30,14 +32,14 @@ refused-about-visitor = may hold data about a visitor; take it out, nothing abou
 refused-about-content = describes or shows what was seen; take it out, no descriptions and no pictures are kept.
 refused-decided = is decided in the ledger and cannot be set by a record; take it out.
 refused-text = has to be a text in quotes.
-refused-yes-or-no = has to be true or false.
-refused-case-ref = has 1 to 64 letters, digits, - _ and /, and no dots: it must not hold a name.
-refused-word = has 1 to 32 small letters, digits and hyphens.
-refused-reference = has 3 to 160 characters, without URLs and e-mail addresses.
-refused-class = is legal, operator or venue.
-refused-scope = is exact (the name alone) or subtree (the name and all below it).
-refused-country = has two capital letters, such as AL (ISO 3166).
-refused-date = is a day such as 2027-03-01, or a moment with its zone such as 2027-03-01T10:00:00Z.
+refused-yes-or-no = has to be true or false; in CSV also yes, no, po or jo.
+refused-case-ref = has to be 1 to 64 letters, digits, - _ and /, without dots: it must not hold a name.
+refused-word = has to be 1 to 32 small letters, digits and hyphens.
+refused-reference = has to be 3 to 160 characters, without URLs and e-mail addresses.
+refused-class = has to be legal, operator or venue.
+refused-scope = has to be exact (the name alone) or subtree (the name and all below it).
+refused-country = has to be two capital letters, such as AL (ISO 3166).
+refused-date = has to be a day, written 2027-03-01, or a moment with its zone, written 2027-03-01T10:00:00Z.
 refused-not-in-scheme = is not in the tables of the scheme; known are: { $known }.
 refused-class-of-source = cannot be { $class }: { $source } hands over no records for that list.
 refused-category-of-class = is not a category of the list { $class }; known are: { $known }.
@@ -61,3 +63,63 @@ takedown-special-use = This name means something to computers and networks and i
 takedown-protected = { $name } is protected ({ $group }); blocking it would hurt far more people than it helps. Ask its operator to remove the page.
 takedown-above-protected = Blocking this name would also block { $name } ({ $group }). Ask its operator to remove the page.
 takedown-top-site = { $name } is one of the most visited sites of the world. Its operator has a desk for such reports; ask it to remove the page.
+
+## Why a record is refused: beside what came in before
+
+refused-conflict = Another record came in under this number, for another name, scope or list. Nothing was changed; send this one under a number of its own.
+refused-future = The date { $date } lies in the future; check the record, and the clock of this machine.
+refused-gone-before = It was assessed on { $assessed } and cannot have been gone on { $seen } already; check the dates.
+
+## The report of an intake
+
+intake-title = Intake of { $file }
+intake-title-check = Check of { $file }
+intake-one-record = 1 record
+intake-records = { $count } records
+intake-new = new, waiting for review
+intake-new-check = can become entries
+intake-removed = gone at the source: closed, and off the list with the next release
+intake-returned = for notice and takedown only: back to the hotline
+intake-returned-known = for notice and takedown only, as before
+intake-known = known already
+intake-gone = gone at the source already: nothing to block
+intake-refused = refused
+intake-heading-takedown = Notice and takedown only
+intake-heading-refused = Refused
+intake-heading-closed = Known, and closed
+intake-heading-beside = Other cases about these names
+intake-still-blocked = , which it still blocks
+intake-closed-again = If one of these is needed again, it comes in under a new number.
+intake-no-number = without a number that can be read
+intake-line = line { $number }
+intake-record = record { $number }
+
+## Where a case stands
+
+state-reported = reported
+state-assessed = assessed
+state-classified = classified
+state-approved = approved
+state-listed = listed
+state-appealed = appealed
+state-expired = expired
+state-removed = removed
+state-delisted = delisted
+state-rejected = rejected
+state-withdrawn = withdrawn
+lies-same = the same name
+lies-same-alone = the same name, alone
+lies-above = a name above, with all below it
+lies-below = a name below
+
+## What a protected name is: the groups of protected.txt
+
+group-government = government
+group-helpline-or-child-protection = helpline or child protection
+group-certificate-authority = certificate authority
+group-captive-portal-check = captive-portal check
+group-updates-of-systems-and-security-software = updates of systems and security software
+group-root-of-the-internet = root of the Internet
+group-time-server = time server
+group-network-many-sites-share = network many sites share
+group-major-platform = major platform

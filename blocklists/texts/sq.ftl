@@ -6,6 +6,8 @@
 refused-too-large = Skedari është më i madh se 16 MiB; dërgojeni me pjesë.
 refused-too-many = Ka më shumë se 100.000 regjistrime; dërgojini me pjesë. Regjistrimet më sipër u lexuan.
 refused-empty = Skedari është bosh.
+refused-nothing-in-it = Në skedar nuk ka regjistrime.
+refused-utf-16 = Skedari është tekst UTF-16, që programet e tabelave e quajnë "Unicode text"; ruajeni si UTF-8, për shembull "CSV UTF-8".
 refused-json = Ky nuk është JSON: rreshti { $line }, kolona { $column }.
 refused-no-records = Dokumenti duhet të ketë "version": 1 dhe një listë "records", dhe asgjë tjetër.
 refused-no-header = Rreshti i parë duhet të emërtojë kolonat, si case_ref, source, category, name, assessed_at.
@@ -30,14 +32,14 @@ refused-about-visitor = mund të mbajë të dhëna për një vizitor; hiqeni, as
 refused-about-content = përshkruan ose tregon çfarë u pa; hiqeni, nuk ruhen as përshkrime, as pamje.
 refused-decided = vendoset në regjistër dhe nuk caktohet nga një regjistrim; hiqeni.
 refused-text = duhet të jetë tekst në thonjëza.
-refused-yes-or-no = duhet të jetë true ose false.
-refused-case-ref = ka 1 deri në 64 shkronja, shifra, - _ dhe /, pa pika: nuk duhet të përmbajë një emër.
-refused-word = ka 1 deri në 32 shkronja të vogla, shifra dhe viza.
-refused-reference = ka 3 deri në 160 karaktere, pa URL dhe pa adresa e-maili.
-refused-class = është legal, operator ose venue.
-refused-scope = është exact (vetëm emri) ose subtree (emri dhe gjithçka nën të).
-refused-country = ka dy shkronja të mëdha, si AL (ISO 3166).
-refused-date = është një ditë si 2027-03-01, ose një çast me zonën e vet si 2027-03-01T10:00:00Z.
+refused-yes-or-no = duhet të jetë true ose false; në CSV edhe yes, no, po ose jo.
+refused-case-ref = duhet të ketë 1 deri në 64 shkronja, shifra, - _ dhe /, pa pika: nuk duhet të përmbajë një emër.
+refused-word = duhet të ketë 1 deri në 32 shkronja të vogla, shifra dhe viza.
+refused-reference = duhet të ketë 3 deri në 160 karaktere, pa URL dhe pa adresa e-maili.
+refused-class = duhet të jetë legal, operator ose venue.
+refused-scope = duhet të jetë exact (vetëm emri) ose subtree (emri dhe gjithçka nën të).
+refused-country = duhet të jetë dy shkronja të mëdha, si AL (ISO 3166).
+refused-date = duhet të jetë një ditë, e shkruar 2027-03-01, ose një çast me zonën e vet, i shkruar 2027-03-01T10:00:00Z.
 refused-not-in-scheme = nuk është në tabelat e skemës; njihen: { $known }.
 refused-class-of-source = nuk mund të jetë { $class }: { $source } nuk dorëzon regjistrime për atë listë.
 refused-category-of-class = nuk është kategori e listës { $class }; njihen: { $known }.
@@ -61,3 +63,63 @@ takedown-special-use = Ky emër ka kuptim për kompjuterët dhe rrjetet dhe nuk 
 takedown-protected = { $name } është i mbrojtur ({ $group }); bllokimi do të dëmtonte shumë më tepër njerëz sesa do të ndihmonte. Kërkojini operatorit të tij ta heqë faqen.
 takedown-above-protected = Bllokimi i këtij emri do të bllokonte edhe { $name } ({ $group }). Kërkojini operatorit të tij ta heqë faqen.
 takedown-top-site = { $name } është një nga faqet më të vizituara në botë. Operatori i saj ka një zyrë për raportime të tilla; kërkojini ta heqë faqen.
+
+## Pse refuzohet një regjistrim: krahas atyre që kanë ardhur më parë
+
+refused-conflict = Me këtë numër ka ardhur një regjistrim tjetër, për një emër, shtrirje ose listë tjetër. Asgjë nuk u ndryshua; dërgojeni këtë me një numër të vetin.
+refused-future = Data { $date } është në të ardhmen; kontrolloni regjistrimin dhe orën e këtij kompjuteri.
+refused-gone-before = Është vlerësuar më { $assessed } dhe nuk mund të ishte hequr që më { $seen }; kontrolloni datat.
+
+## Raporti i një pranimi
+
+intake-title = Pranimi i { $file }
+intake-title-check = Kontrolli i { $file }
+intake-one-record = 1 regjistrim
+intake-records = { $count } regjistrime
+intake-new = të reja, presin shqyrtimin
+intake-new-check = mund të pranohen si raste
+intake-removed = hequr te burimi: mbyllen dhe dalin nga lista me publikimin e ardhshëm
+intake-returned = vetëm për njoftim dhe heqje: kthehen te linja e raportimit
+intake-returned-known = vetëm për njoftim dhe heqje, si më parë
+intake-known = të njohura tashmë
+intake-gone = hequr tashmë te burimi: nuk ka çfarë të bllokohet
+intake-refused = refuzohen
+intake-heading-takedown = Vetëm për njoftim dhe heqje
+intake-heading-refused = Të refuzuara
+intake-heading-closed = Të njohura dhe të mbyllura
+intake-heading-beside = Raste të tjera për këta emra
+intake-still-blocked = , të cilin ende e bllokon
+intake-closed-again = Nëse ndonjë prej tyre duhet përsëri, dërgojeni me një numër të ri.
+intake-no-number = pa një numër që mund të lexohet
+intake-line = rreshti { $number }
+intake-record = regjistrimi { $number }
+
+## Ku ndodhet një rast
+
+state-reported = raportuar
+state-assessed = vlerësuar
+state-classified = klasifikuar
+state-approved = miratuar
+state-listed = në listë
+state-appealed = ankimuar
+state-expired = skaduar
+state-removed = hequr te burimi
+state-delisted = hequr nga lista
+state-rejected = refuzuar
+state-withdrawn = tërhequr
+lies-same = i njëjti emër
+lies-same-alone = i njëjti emër, pa ata nën të
+lies-above = një emër më sipër, me gjithçka nën të
+lies-below = një emër më poshtë
+
+## Çfarë është një emër i mbrojtur: grupet e protected.txt
+
+group-government = institucion shtetëror
+group-helpline-or-child-protection = linjë ndihme ose mbrojtje e fëmijëve
+group-certificate-authority = autoritet certifikimi
+group-captive-portal-check = kontroll i hyrjes në një Wi-Fi
+group-updates-of-systems-and-security-software = përditësime të sistemeve dhe të programeve të sigurisë
+group-root-of-the-internet = rrënja e Internetit
+group-time-server = server i orës
+group-network-many-sites-share = rrjet që e përdorin shumë faqe
+group-major-platform = platformë e madhe

@@ -10,6 +10,10 @@ use crate::ledger::event::Event;
 use crate::ledger::minute;
 
 /// Record and answer appeals against a listing
+///
+/// Analysts, approvers, officers and operators record one; an officer answers it. Appeals against the lists of operator and
+/// venues are answered
+/// by approvers and operators, too.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -66,10 +70,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let number = ledger.append_seen(event, before.last, &person, at).await?;
         let after = about.case(&ledger).await?;
         let due = after.open_appeal().map(|appeal| appeal.due);
-        let value = json!({ "case": id, "entry": number, "state": after.state_at(at), "due": due });
+        let neighbours = ledger.neighbours(&after, at).await?;
+        let value = json!({
+            "case": id, "entry": number, "state": after.state_at(at), "due": due, "neighbours": neighbours,
+        });
         place.say(&value, || match (&arguments.step, due) {
             (Step::Open { .. }, Some(due)) => format!("{id} is appealed; the answer is due by {}.", minute(due)),
-            (Step::Delist { .. }, _) => format!("{id} is delisted; the next release no longer blocks it."),
+            (Step::Delist { .. }, _) if before.in_force_at(at) => {
+                format!("{id} is delisted{}", view::no_longer_blocked(&after, &neighbours))
+            }
+            (Step::Delist { .. }, _) => format!("{id} is delisted."),
             _ => format!("{id} stays listed; the appeal is answered."),
         })?;
         ledger.close().await;

@@ -1,48 +1,140 @@
-//! `friendly-blocklist history`: everything that happened to a case.
+//! `friendly-blocklist history`: everything that happened to a case, and the cases of a name.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
+use serde_json::json;
+use signed_list::list::Scope;
+use signed_list::name::Name;
 
 use super::Failure;
-use super::place::{Place, block_on, case};
-use super::screen::{self, Look};
-use super::view::Names;
-use crate::ledger::event::{Entry, Event, Outcome};
-use crate::ledger::rules::Refused;
+use super::place::{Place, block_on, case, now};
+use super::readable;
+use super::screen::{self, Cell, Look, cell, marked};
+use super::view::{self, Names, beside, counts_no_longer};
+use crate::ledger::case::{Case, State};
+use crate::ledger::event::{Entry, Event, Outcome, scope_text};
+use crate::ledger::neighbours::{Lies, Neighbour, Neighbours};
+use crate::ledger::rules::{Lapse, Refused, lapsed};
 use crate::ledger::words::CaseId;
-use crate::ledger::{date, minute};
+use crate::ledger::{Ledger, UnixMillis, date, minute};
 
-/// Show everything that happened to a case: what, when, by whom
+/// Show everything that happened to a case: what, when, by whom; or the cases of a name
+///
+/// With a name, the cases about it and where they stand, and those in force that cover it from above: what an appeal has
+/// to be recorded against.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The case, such as isigurt/2027-0042
-    #[arg(value_parser = case)]
-    case: CaseId,
+    /// The case, such as isigurt/2027-0042; or a name, such as name.example
+    #[arg(value_name = "CASE|NAME", value_parser = about)]
+    about: About,
 
     #[command(flatten)]
     place: Place,
 }
 
+/// What is asked about.
+#[derive(Clone, Debug)]
+enum About {
+    Case(CaseId),
+    Name(Name),
+}
+
+/// A case has a slash and no dot, a name it is the other way round.
+fn about(text: &str) -> Result<About, String> {
+    if text.contains('/') || !text.contains('.') {
+        let wrong = |rule: String| format!("{rule}; or a name with a dot, such as name.example");
+        return case(text).map(About::Case).map_err(wrong);
+    }
+    Name::parse(text).map(About::Name).map_err(|error| error.to_string())
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let Arguments { case: id, place } = arguments;
+        let Arguments { about, place } = arguments;
         let ledger = place.open().await?;
-        let (entries, members) = (ledger.history(id).await?, ledger.members().await?);
-        if entries.is_empty() {
-            return Err(Refused::NoCase(id.clone()).into());
+        match about {
+            About::Case(id) => of_case(id, place, &ledger).await?,
+            About::Name(name) => of_name(name, place, &ledger).await?,
         }
-        place.print(&entries, || text(id, &entries, &Names::of(&members)))?;
         ledger.close().await;
         Ok(())
     })
 }
 
-fn text(id: &CaseId, entries: &[Entry], names: &Names) -> String {
-    let mut out = screen::title(&format!("History of {id}"), &format!("{} entries", entries.len()), Look::Faint);
+async fn of_case(id: &CaseId, place: &Place, ledger: &Ledger) -> Result<(), Failure> {
+    let (entries, members) = (ledger.history(id).await?, ledger.members().await?);
+    if entries.is_empty() {
+        return Err(Refused::NoCase(id.clone()).into());
+    }
+    let lapsed = lapsed(&entries, &members, now());
+    place.print(&entries, || text(id, &entries, &lapsed, &Names::of(&members)))
+}
+
+async fn of_name(name: &Name, place: &Place, ledger: &Ledger) -> Result<(), Failure> {
+    let at = now();
+    let all = Neighbours::of(ledger.cases().await?);
+    let cases = all.cases_of(name);
+    let covering: Vec<Neighbour> =
+        all.around(name, Scope::Exact, at).into_iter().filter(|near| near.lies == Lies::Above).collect();
+    let shown = readable::shown(name);
+    if cases.is_empty() && covering.is_empty() {
+        return Err(format!("there is no case about {shown} in this ledger, and none in force that covers it").into());
+    }
+    let value = json!({
+        "name": name.to_string(),
+        "cases": cases.iter().map(|case| json!({
+            "case": case.id, "stands": case.state_at(at), "in_force": case.in_force_at(at), "review_by": case.review_by(),
+        })).collect::<Vec<_>>(),
+        "covered_by": covering,
+    });
+    place.print(&value, || {
+        let mut out = screen::title(
+            &format!("Cases of {shown}"),
+            &screen::count(cases.len() as u64, "case", "cases"),
+            Look::Faint,
+        );
+        if !cases.is_empty() {
+            let rows: Vec<Vec<Cell>> = cases.iter().map(|case| row(case, at)).collect();
+            out += &screen::table(&["CASE", "STATE", "COVERS", "SINCE", ""], &rows);
+        }
+        for near in &covering {
+            out += &screen::wrap(&format!("See also {}.", beside(near)), 0);
+        }
+        out
+    })
+}
+
+fn row(case: &Case, at: UnixMillis) -> Vec<Cell> {
+    let state = case.state_at(at);
+    let end = match (&case.closed, case.review_by()) {
+        (Some(closed), _) => format!("{} {}", closed.why.words(), date(closed.at / 1000)),
+        (None, Some(until)) if case.in_force_at(at) => format!("until {}", date(until)),
+        (None, Some(until)) if state == State::Expired => format!("ended {}", date(until)),
+        _ => String::new(),
+    };
+    vec![
+        cell(case.id.as_str()),
+        marked(state.word(), view::look(state)),
+        cell(scope_text(case.facts.scope)),
+        cell(date(case.reported.at / 1000)),
+        cell(end),
+    ]
+}
+
+fn text(id: &CaseId, entries: &[Entry], lapsed: &BTreeMap<u64, Lapse>, names: &Names) -> String {
+    let mut out = screen::title(
+        &format!("History of {id}"),
+        &screen::count(entries.len() as u64, "entry", "entries"),
+        Look::Faint,
+    );
     for entry in entries {
-        let (kind, details) = told(&entry.event);
+        let (kind, mut details) = told(&entry.event);
+        if let Some(lapse) = lapsed.get(&entry.number) {
+            let _ = write!(details, "; {}", counts_no_longer(lapse));
+        }
         let head = format!("  {}  {}", minute(entry.at / 1000), screen::paint(&format!("{kind:<20}"), Look::Strong));
         let _ = writeln!(out, "{head} {}", screen::paint(&names.show(&entry.by), Look::Faint));
         out += &screen::wrap(&details, 24);
@@ -64,8 +156,8 @@ fn told(event: &Event) -> (&'static str, String) {
     };
     let details = match event {
         Event::Reported { facts, .. } => {
-            let scope = crate::ledger::event::scope_text(facts.scope);
-            format!("{} ({scope}), {} list, {}", facts.name, facts.class.word(), facts.category)
+            let scope = scope_text(facts.scope);
+            format!("{} ({scope}), {} list, {}", readable::shown(&facts.name), facts.class.word(), facts.category)
         }
         Event::Returned { ground, .. } => format!("notice and takedown only: {ground}"),
         Event::Classified { category, legal_basis, legal_reference, .. } => {

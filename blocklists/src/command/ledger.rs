@@ -112,7 +112,9 @@ fn say(place: &Place, head: &Head, is: &str, noted: bool) -> Result<(), Failure>
     let value = json!({ "entries": head.number, "head": text });
     place.print(&value, || {
         let kept = if noted { " It holds the noted head." } else { "" };
-        let good = paint(&format!("The ledger {is}: {} entries.{kept}", head.number), Look::Good);
-        format!("{good}\n{}", screen::field("head", &text))
+        let good =
+            paint(&format!("The ledger {is}: {}.{kept}", screen::count(head.number, "entry", "entries")), Look::Good);
+        // On a line of its own, whole, so that it can be copied. Note it: --noted wants it.
+        format!("{good} Its head:\n{text}\n")
     })
 }

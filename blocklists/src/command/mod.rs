@@ -16,6 +16,7 @@ pub mod person;
 pub mod place;
 pub mod press;
 pub mod publish;
+pub mod readable;
 pub mod receipts;
 pub mod reject;
 pub mod review;

@@ -59,6 +59,9 @@ enum Step {
         place: Place,
     },
     /// Retire a key: its holder has left, or it is lost; only an admin can
+    ///
+    /// Its approvals that wait for a second one count no longer. A key that is also a root or legal key of the repository
+    /// stays one until `rotate-key` replaces it there, too.
     Retire {
         /// The key's short form, 16 hexadecimal digits
         id: PersonId,
@@ -115,13 +118,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let roles: Vec<Role> = role.iter().map(|word| word.role()).collect();
             let id = introduction.key().id();
             let words = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(", ");
-            let question = format!("Register the key {} as '{label}' ({words})?", introduction.key());
+            let question = format!("Register the key {id} as '{label}' ({words})?");
             let event = Event::PersonAdded { person: Key::from(&introduction), label: label.clone(), roles };
             write(place, signer, event, &question, &id, &format!("{label} ({id}) is registered: {words}."))
         }
         Step::Retire { id, why, signer, place } => {
             let event = Event::PersonRetired { person: id.clone(), reason: why.reason()? };
-            write(place, signer, event, &format!("Retire the key {id}?"), id, &format!("{id} is retired."))
+            let done = format!(
+                "{id} is retired. If it is also a root or legal key of the repository, `rotate-key` has to replace it \
+                 there, too."
+            );
+            write(place, signer, event, &format!("Retire the key {id}?"), id, &done)
         }
         Step::List { place } => list(place),
     }
@@ -145,10 +152,12 @@ fn new(file: &Path, json: bool) -> Result<(), Failure> {
     print!("{}", screen::title("New key", person.id().as_str(), Look::Good));
     print!("{}", screen::field("yours alone", &file.display().to_string()));
     print!("{}", screen::field("to hand over", &format!("{} (nothing secret in it)", beside.display())));
-    println!(
-        "\nKeep the key where only you can read it, and a copy in a safe. An admin registers\nyou with: person add {} --label NAME --role ROLE --key ADMIN",
+    let next = format!(
+        "Keep the key where only you can read it, and a copy in a safe. Tell an admin the number above, with which they \
+         make sure that it is yours; they register you with: person add {} --label NAME --role ROLE --key ADMIN",
         beside.display()
     );
+    print!("\n{}", screen::wrap(&next, 0));
     Ok(())
 }
 

@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Failure;
 use super::screen;
 use crate::ledger::case::Case;
-use crate::ledger::rules::Refused;
 use crate::ledger::words::{CaseId, Remark};
 use crate::ledger::{Ledger, UnixMillis};
 use crate::person::Person;
@@ -121,14 +121,84 @@ impl About {
 
     /// The case as the ledger has it now.
     pub async fn case(&self, ledger: &Ledger) -> Result<Case, Failure> {
-        Ok(ledger.case(&self.case).await?.ok_or_else(|| Refused::NoCase(self.case.clone()))?)
+        Ok(ledger.find(&self.case).await?)
+    }
+}
+
+/// The cases of a decision, each of which is decided by itself.
+#[derive(Debug, Args)]
+pub struct Several {
+    /// The case, such as isigurt/2027-0042; or several, each decided by itself
+    #[arg(value_name = "CASE", required = true, value_parser = case)]
+    cases: Vec<CaseId>,
+
+    /// Who decides.
+    #[command(flatten)]
+    pub signer: Signer,
+
+    /// Where it is written down.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What became of one case.
+pub struct Done {
+    /// For programs.
+    pub value: Value,
+    /// For people.
+    pub sentence: String,
+}
+
+impl Several {
+    /// Who signs, and the ledger.
+    pub async fn open(&self) -> Result<(Person, Ledger), Failure> {
+        Ok((self.signer.person()?, self.place.open().await?))
+    }
+
+    /// Decides one case after the other and says at once what became of it. One that fails does not stop the others; at
+    /// the end it is an error that any did.
+    pub async fn each(&self, decide: impl AsyncFn(&CaseId) -> Result<Done, Failure>) -> Result<(), Failure> {
+        if let [id] = self.cases.as_slice() {
+            let Done { value, sentence } = decide(id).await?;
+            return self.place.say(&value, || sentence);
+        }
+        let mut values = Vec::with_capacity(self.cases.len());
+        let mut failed = 0;
+        for id in &self.cases {
+            let value = match decide(id).await {
+                Ok(Done { value, sentence }) => {
+                    if !self.place.json {
+                        self.place.say(&value, || sentence)?;
+                    }
+                    value
+                }
+                Err(error) => {
+                    failed += 1;
+                    let error = error.to_string();
+                    let which = if error.contains(id.as_str()) { String::new() } else { format!("{id}: ") };
+                    eprintln!("friendly-blocklist: {which}{error}");
+                    json!({ "case": id, "error": error })
+                }
+            };
+            values.push(value);
+        }
+        if self.place.json {
+            self.place.print(&values, String::new)?;
+        }
+        match failed {
+            0 => Ok(()),
+            _ => {
+                Err(format!("{failed} of {} cases were not decided, as said above; the others are", values.len())
+                    .into())
+            }
+        }
     }
 }
 
 /// Why somebody decides so.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// Why, in one sentence
+    /// Why, in one sentence; asked for on a terminal, required without one
     #[arg(long, value_name = "TEXT", value_parser = remark)]
     reason: Option<Remark>,
 }

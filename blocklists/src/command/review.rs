@@ -4,19 +4,23 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::place::{About, Why, block_on, now, remark};
+use super::place::{Done, Several, Why, block_on, now, remark};
 use super::screen::{ask, is_interactive};
-use super::view::{self, Names};
+use super::view::{self, Docket};
+use crate::ledger::Ledger;
 use crate::ledger::case::{Case, State};
 use crate::ledger::desk::Settled;
 use crate::ledger::event::{Event, Outcome};
-use crate::ledger::words::{Remark, Word};
+use crate::ledger::words::{CaseId, Remark, Word};
+use crate::person::Person;
 use crate::takedown::scheme::Scheme;
 
 /// Look at a case: assess and classify it, or look at a delisting that one person did alone
 ///
-/// A case that came in is assessed, and its category and legal ground are settled; then it waits for approvals. A case
-/// that one person took off the list is confirmed, or reopened so that it can be approved anew; both want a reason.
+/// An analyst assesses a case that came in and settles its category and legal ground; then it waits for approvals. For
+/// the lists of operator and venues an operator can, too. A case that one person took off the list is confirmed by an
+/// approver or officer, or reopened so that it can be approved anew; both want a reason. Several cases are looked at one
+/// by one.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Category, if not the one that it came with
@@ -47,42 +51,53 @@ pub struct Arguments {
     scheme: Option<std::path::PathBuf>,
 
     #[command(flatten)]
-    about: About,
+    about: Several,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
-        let About { case: id, signer, place } = &arguments.about;
         let (person, ledger) = arguments.about.open().await?;
-        let scheme = place.scheme(arguments.scheme.as_deref())?;
-        let case = arguments.about.case(&ledger).await?;
-        let asking = is_interactive() && !signer.yes;
-        if asking {
-            eprintln!("{}", view::card(&case, now(), &scheme, &Names::of(&ledger.members().await?)));
-        }
-        if arguments.confirm || arguments.reopen || case.unreviewed {
-            let outcome = outcome(arguments, asking)?;
-            let reason = arguments.why.reason()?;
-            let event = Event::Reviewed { case: id.clone(), outcome, reason };
-            ledger.append_seen(event, case.last, &person, now()).await?;
-        } else {
-            let settled = settle(arguments, &case, &scheme, asking)?;
-            signer.confirm("Is it so, and the whole domain dedicated to it?")?;
-            ledger.review(id, case.last, settled, &scheme, &person, now()).await?;
-        }
-        let after = arguments.about.case(&ledger).await?;
-        let value = json!({ "case": id, "entry": after.last, "state": after.state });
-        place.say(&value, || match after.state {
-            State::Delisted => format!("{id} stays off the list."),
-            state => {
-                let waiting = after.waits_for(now()).map_or("nothing".to_owned(), view::waits_for);
-                format!("{id} is {} and waits for {waiting}.", state.word())
-            }
-        })?;
+        let scheme = arguments.about.place.scheme(arguments.scheme.as_deref())?;
+        arguments.about.each(async |id| review(arguments, id, &scheme, &ledger, &person).await).await?;
         ledger.close().await;
         Ok(())
     })
+}
+
+async fn review(
+    arguments: &Arguments,
+    id: &CaseId,
+    scheme: &Scheme,
+    ledger: &Ledger,
+    person: &Person,
+) -> Result<Done, Failure> {
+    let signer = &arguments.about.signer;
+    let case = ledger.find(id).await?;
+    let asking = is_interactive() && !signer.yes;
+    if asking {
+        eprintln!("{}", Docket::of(ledger, &case, scheme, now()).await?.card());
+    }
+    if arguments.confirm || arguments.reopen || case.unreviewed {
+        let outcome = outcome(arguments, asking)?;
+        let reason = arguments.why.reason()?;
+        let event = Event::Reviewed { case: id.clone(), outcome, reason };
+        ledger.append_seen(event, case.last, person, now()).await?;
+    } else {
+        let settled = settle(arguments, &case, scheme, asking)?;
+        signer.confirm("Is it so, and the whole domain dedicated to it?")?;
+        ledger.review(id, case.last, settled, scheme, person, now()).await?;
+    }
+    let after = ledger.find(id).await?;
+    let value = json!({ "case": id, "entry": after.last, "state": after.state });
+    let sentence = match after.state {
+        State::Delisted => format!("{id} stays off the list."),
+        state => {
+            let waiting = after.waits_for(now()).map_or("nothing".to_owned(), view::waits_for);
+            format!("{id} is {} and waits for {waiting}.", state.word())
+        }
+    };
+    Ok(Done { value, sentence })
 }
 
 fn outcome(arguments: &Arguments, asking: bool) -> Result<Outcome, Failure> {
@@ -94,7 +109,7 @@ fn outcome(arguments: &Arguments, asking: bool) -> Result<Outcome, Failure> {
             "n" | "no" | "jo" => Ok(Outcome::Reopened),
             _ => Err("nothing was signed".into()),
         },
-        _ => Err("one person took this case off the list; say --confirm if it was right, or --reopen".into()),
+        _ => Err("one person took this case off the list; say --confirm if that was right, or --reopen if not".into()),
     }
 }
 

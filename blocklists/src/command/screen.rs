@@ -149,6 +149,11 @@ pub fn field(name: &str, value: &str) -> String {
     format!("  {}{rest}", paint(&format!("{name:NAME$}"), Look::Faint))
 }
 
+/// A number of things: `1 entry`, `2 entries`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Whether somebody sits there who can answer.
 pub fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

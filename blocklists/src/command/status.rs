@@ -10,7 +10,7 @@ use signed_list::release::Class;
 use super::Failure;
 use super::place::{Place, block_on, case, now};
 use super::screen::{self, Cell, Look, cell, marked};
-use super::view::{self, Names, Shown};
+use super::view::{self, Docket};
 use crate::ledger::case::{Case, Waiting};
 use crate::ledger::event::ReleaseRecord;
 use crate::ledger::rules::Refused;
@@ -56,8 +56,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         match case {
             Some(id) => {
                 if let Some(case) = ledger.case(id).await? {
-                    let (scheme, members) = (place.scheme(None)?, ledger.members().await?);
-                    place.print(&Shown::at(&case, at), || view::card(&case, at, &scheme, &Names::of(&members)))?;
+                    let docket = Docket::of(&ledger, &case, &place.scheme(None)?, at).await?;
+                    place.print(&docket.shown(), || docket.card())?;
                 } else if let Some(returned) = ledger.returned(id).await? {
                     let value = serde_json::json!({ "case": id, "stands": "returned", "ground": returned.ground });
                     let on = minute(returned.at / 1000);
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                     releases.extend(ledger.newest_release(class).await?);
                 }
                 let mut overview =
-                    Overview::of(&ledger.cases().await?, ledger.all_returned().await?.len(), releases, at);
+                    Overview::of(&ledger.cases_counted(at).await?, ledger.all_returned().await?.len(), releases, at);
                 overview.feeds = feeds(place)?;
                 place.print(&overview, || overview.text(at, if arguments.all { usize::MAX } else { SHOWN }))?;
             }

@@ -6,12 +6,13 @@
 use signed_list::name::Name;
 use signed_list::release::Class;
 
-use super::case::{Case, State};
-use super::event::{Event, Facts};
-use super::rules::Refused;
-use super::words::{CaseId, Remark, Word};
-use super::{Ledger, LedgerError, UnixMillis, Writer};
-use crate::person::Person;
+use super::books::Books;
+use super::case::{Act, Case, DAY, State};
+use super::event::{Entry, Event, Facts, Role, VERSION};
+use super::rules::{Member, Refused, Returned};
+use super::words::{CaseId, Label, Remark, Word};
+use super::{Ledger, LedgerError, UnixMillis, UnixSeconds, Writer};
+use crate::person::{Person, PublicKey};
 use crate::takedown::scheme::Scheme;
 use crate::takedown::{Host, Takedown};
 use crate::triage::{Ground, Triage, Verdict};
@@ -106,6 +107,16 @@ impl Ledger {
     }
 }
 
+/// Whether a case can have been seen gone at that time: not before the day on which the hotline still saw it.
+pub fn can_be_gone(case: &Case, seen: UnixSeconds) -> Result<(), Refused> {
+    let assessed = case.facts.assessed_at;
+    // Either can be a day alone, which stands for its midnight.
+    if seen / DAY < assessed / DAY {
+        return Err(Refused::GoneBefore { case: case.id.clone(), assessed, seen });
+    }
+    Ok(())
+}
+
 fn is_about_the_file(refused: &Refused) -> bool {
     matches!(
         refused,
@@ -142,54 +153,120 @@ impl Writer<'_> {
         person: &Person,
         at: UnixMillis,
     ) -> Result<Taken, LedgerError> {
-        let id = &takedown.case;
-        if let Some(case) = self.case(id).await? {
-            return self.again(takedown, case, person, at).await;
+        let known = self.case(&takedown.case).await?;
+        let returned = self.returned(&takedown.case).await?;
+        let (event, taken) = turn(takedown, known, returned, triage, scheme, at)?;
+        if let Some(event) = event {
+            self.enter(event, person, at).await?;
         }
-        if takedown.removed_seen_at.is_some() {
-            return Ok(Taken::Gone);
+        Ok(taken)
+    }
+}
+
+/// What is to be entered for a record, if anything, and what has become of it then.
+fn turn(
+    takedown: &Takedown,
+    known: Option<Case>,
+    returned: Option<Returned>,
+    triage: &Triage,
+    scheme: &Scheme,
+    at: UnixMillis,
+) -> Result<(Option<Event>, Taken), Refused> {
+    let id = &takedown.case;
+    if let Some(case) = known {
+        return again(takedown, case, at);
+    }
+    if takedown.removed_seen_at.is_some() {
+        return Ok((None, Taken::Gone));
+    }
+    match triage.judge(takedown, scheme) {
+        Verdict::TakedownOnly(ground) => {
+            // The words of grounds keep to the rule of words; a test holds them to it.
+            let word = Word::parse(ground.word()).map_err(|_| Refused::NoGround(id.clone()))?;
+            if returned.is_some_and(|known| known.ground == word) {
+                return Ok((None, Taken::KnownReturned(ground)));
+            }
+            let (case, category) = (id.clone(), takedown.category.clone());
+            Ok((Some(Event::Returned { case, category, ground: word }), Taken::Returned(ground)))
         }
-        match triage.judge(takedown, scheme) {
-            Verdict::TakedownOnly(ground) => {
-                // The words of grounds keep to the rule of words; a test holds them to it.
-                let word = Word::parse(ground.word()).map_err(|_| Refused::NoGround(id.clone()))?;
-                if self.returned(id).await?.is_some_and(|known| known.ground == word) {
-                    return Ok(Taken::KnownReturned(ground));
-                }
-                let (case, category) = (id.clone(), takedown.category.clone());
-                self.enter(Event::Returned { case, category, ground: word }, person, at).await?;
-                Ok(Taken::Returned(ground))
-            }
-            Verdict::Entry(name) => {
-                self.enter(Event::Reported { case: id.clone(), facts: facts(takedown, name) }, person, at).await?;
-                Ok(Taken::New)
-            }
+        Verdict::Entry(name) => {
+            Ok((Some(Event::Reported { case: id.clone(), facts: facts(takedown, name) }), Taken::New))
         }
     }
+}
 
-    /// A record that had come in before.
-    async fn again(
-        &mut self,
-        takedown: &Takedown,
-        case: Case,
-        person: &Person,
-        at: UnixMillis,
-    ) -> Result<Taken, LedgerError> {
-        let same = matches!(&takedown.host, Host::Name(name) if *name == case.facts.name)
-            && takedown.class == case.facts.class
-            && takedown.scope == case.facts.scope;
-        if !same {
-            return Ok(Taken::Conflict);
+/// A record that had come in before.
+fn again(takedown: &Takedown, case: Case, at: UnixMillis) -> Result<(Option<Event>, Taken), Refused> {
+    let same = matches!(&takedown.host, Host::Name(name) if *name == case.facts.name)
+        && takedown.class == case.facts.class
+        && takedown.scope == case.facts.scope;
+    if !same {
+        return Ok((None, Taken::Conflict));
+    }
+    let state = case.state_at(at);
+    match takedown.removed_seen_at {
+        Some(seen_at) if !is_closed(state) => {
+            can_be_gone(&case, seen_at)?;
+            Ok((Some(Event::Removed { case: case.id, seen_at }), Taken::Removed))
         }
-        let state = case.state_at(at);
-        let closed = matches!(state, State::Removed | State::Delisted | State::Rejected | State::Withdrawn);
-        match takedown.removed_seen_at {
-            Some(seen_at) if !closed => {
-                self.enter(Event::Removed { case: case.id, seen_at }, person, at).await?;
-                Ok(Taken::Removed)
-            }
-            _ => Ok(Taken::Known(state)),
+        _ => Ok((None, Taken::Known(state))),
+    }
+}
+
+/// Whether a case is over for good: the same site again is a case of its own.
+pub fn is_closed(state: State) -> bool {
+    matches!(state, State::Removed | State::Delisted | State::Rejected | State::Withdrawn)
+}
+
+/// What would become of records if somebody took them in now. Nothing is signed and nothing is written.
+pub struct Rehearsal {
+    books: Books,
+    at: UnixMillis,
+}
+
+impl Rehearsal {
+    /// With a ledger in which there is nothing yet.
+    pub fn new(at: UnixMillis) -> Rehearsal {
+        let by = PublicKey::NOBODY.id();
+        let label = Label::parse("nobody").ok();
+        let mut books = Books { last_at: Some(at), ..Books::default() };
+        // Somebody who may take in records of every class.
+        books.members.extend(label.map(|label| {
+            let (roles, added) = (vec![Role::Analyst], Act { by: by.clone(), at });
+            (by, Member { key: PublicKey::NOBODY, label, roles, added, retired: None })
+        }));
+        Rehearsal { books, at }
+    }
+
+    /// With what a ledger holds.
+    pub async fn of(ledger: &Ledger, at: UnixMillis) -> Result<Rehearsal, LedgerError> {
+        let mut rehearsal = Rehearsal::new(at);
+        let Books { cases, returned, .. } = &mut rehearsal.books;
+        cases.extend(ledger.cases().await?.into_iter().map(|case| (case.id.clone(), case)));
+        returned.extend(ledger.all_returned().await?.into_iter().map(|back| (back.case.clone(), back)));
+        Ok(rehearsal)
+    }
+
+    /// Takes records in as [`Ledger::take_in`] does.
+    pub fn take_in(&mut self, takedowns: &[Takedown], triage: &Triage, scheme: &Scheme) -> Vec<Taken> {
+        let one = |takedown| self.take_in_one(takedown, triage, scheme).unwrap_or_else(Taken::Refused);
+        takedowns.iter().map(one).collect()
+    }
+
+    fn take_in_one(&mut self, takedown: &Takedown, triage: &Triage, scheme: &Scheme) -> Result<Taken, Refused> {
+        let known = self.books.cases.get(&takedown.case).cloned();
+        let returned = self.books.returned.get(&takedown.case).cloned();
+        let (event, taken) = turn(takedown, known, returned, triage, scheme, self.at)?;
+        if let Some(event) = event {
+            let (number, by) = (self.books.count + 1, PublicKey::NOBODY.id());
+            self.books.enter(&Entry { version: VERSION, number, at: self.at, by, event })?;
         }
+        Ok(taken)
+    }
+
+    /// All cases there would be.
+    pub fn cases(self) -> Vec<Case> {
+        self.books.cases.into_values().collect()
     }
 }
 

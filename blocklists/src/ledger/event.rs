@@ -277,6 +277,28 @@ impl Event {
         }
     }
 
+    /// What somebody does who makes it, in words.
+    pub fn deed(&self) -> &'static str {
+        match self {
+            Event::Founded { .. } => "begin a ledger",
+            Event::PersonAdded { .. } => "register people",
+            Event::PersonRetired { .. } => "retire keys",
+            Event::ClockCorrected { .. } => "correct the clock",
+            Event::Reported { .. } | Event::Returned { .. } => "take in records",
+            Event::Assessed { .. } | Event::Classified { .. } => "review a case",
+            Event::Approved { .. } => "approve a case",
+            Event::Rejected { .. } => "reject a case",
+            Event::Withdrawn { .. } => "withdraw a case",
+            Event::EmergencyDelisted { .. } => "take a case off the list",
+            Event::Reviewed { .. } => "look at a delisting as the second person",
+            Event::Removed { .. } => "close a case as removed at source",
+            Event::AppealOpened { .. } => "record an appeal",
+            Event::AppealUpheld { .. } | Event::AppealDelisted { .. } => "answer an appeal",
+            Event::OverrideRequested { .. } | Event::OverrideApproved { .. } => "let a held release pass",
+            Event::Released { .. } => "make a release",
+        }
+    }
+
     /// Its kind, as in the written form.
     pub fn kind(&self) -> &'static str {
         match self {

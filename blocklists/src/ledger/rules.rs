@@ -5,6 +5,7 @@
 //! | here | what is looked at, who may do what, people, releases, overrides |
 //! | [`steps`] | the life of a case: which step leads where |
 //! | [`cases`] | what an entry makes of a case |
+//! | [`lapse`] | approvals that count no longer |
 //! | [`refused`] | the sentences that say no |
 //!
 //! [`decide`] is asked before an entry is written, and again for every entry when a ledger is verified: a ledger in
@@ -21,6 +22,7 @@
 //! * Who registers people decides about no case.
 
 pub mod cases;
+pub mod lapse;
 pub mod refused;
 pub mod steps;
 
@@ -34,6 +36,7 @@ use crate::person::{Introduction, PersonId, PublicKey};
 
 pub use cases::correct;
 use cases::on_case;
+pub use lapse::{Lapse, counted, lapsed};
 pub use refused::Refused;
 pub use steps::{Step, next};
 
@@ -273,7 +276,7 @@ fn signer(entry: &Entry, before: &Before) -> Result<Member, Refused> {
     }
     let words = |roles: &[Role], between| roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(between);
     let (needed, has) = (words(needed, " or "), words(&signer.roles, ", "));
-    Err(Refused::Role { label: signer.label, act: entry.event.kind(), needed, has })
+    Err(Refused::Role { label: signer.label, deed: entry.event.deed(), needed, has })
 }
 
 fn clock(entry: &Entry, before: &Before) -> Result<(), Refused> {

@@ -27,13 +27,18 @@ pub(super) fn read(octets: &[u8], scheme: &Scheme, reading: &mut Reading) {
         return reading.refused.push(Refusal { place, case_ref: None, problems });
     }
 
-    for (line, number) in lines {
+    for (line, number) in lines.filter(|(line, _)| !is_blank(line, separator)) {
         let place = Place::Line(number);
         match record(line, separator, &columns) {
             Ok(fields) => reading.record(place, false, fields, scheme),
             Err(reason) => reading.refuse(place, reason),
         }
     }
+}
+
+/// Whether all cells of a line are empty: spreadsheets write such rows below a table.
+fn is_blank(line: &[u8], separator: char) -> bool {
+    line.iter().all(|octet| octet.is_ascii_whitespace() || *octet == b'"' || char::from(*octet) == separator)
 }
 
 /// Names of the columns and what stands between them; `None` if the line has not a single field of a record.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::problem::{Place, Reason};
+use super::problem::{Place, Problem, Reason, Refusal};
 use super::scheme::Scheme;
 use super::{MAX_RECORD, Reading, VERSION};
 
@@ -29,7 +29,8 @@ pub(super) fn read(octets: &[u8], scheme: &Scheme, reading: &mut Reading) {
     let document: Result<Document, _> = serde_json::from_slice(octets);
     match document {
         Ok(document) if document.version.as_u64() != Some(u64::from(VERSION)) => {
-            reading.refuse(Place::Whole, Reason::Version);
+            let problems = vec![Problem { field: Some("version".to_owned()), reason: Reason::Version }];
+            reading.refused.push(Refusal { place: Place::Whole, case_ref: None, problems });
         }
         Ok(document) => {
             for (object, number) in document.records.into_iter().zip(1..) {

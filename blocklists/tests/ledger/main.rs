@@ -5,10 +5,13 @@
 #[path = "../support/program.rs"]
 mod program;
 
+mod analyst;
 mod chain;
 mod desk;
 mod faults;
+mod neighbours;
 mod random;
+mod readable;
 mod records;
 mod rules;
 mod verbs;

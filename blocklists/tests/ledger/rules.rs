@@ -1,12 +1,14 @@
 //! The state machine, by named cases.
 
+use friendly_blocklist::ledger::books::Books;
 use friendly_blocklist::ledger::case::{LISTED_AT_MOST, State, Waiting};
-use friendly_blocklist::ledger::event::{Event, Key, Outcome, ReleaseRecord, Role};
+use friendly_blocklist::ledger::event::{Entry, Event, Key, Outcome, ReleaseRecord, Role, VERSION};
 use friendly_blocklist::ledger::rules::{Refused, Step, next};
 use friendly_blocklist::ledger::words::Label;
+use friendly_blocklist::person::Person;
 use signed_list::release::Class;
 
-use crate::desk::{Desk, EVERY_ROLE, people};
+use crate::desk::{Desk, people};
 use crate::world::{DAY, START, added, approved, case, classified, reason, reported, word};
 
 #[test]

@@ -2,13 +2,14 @@
 
 use signed_list::release::Class;
 
+use super::lapse::lapse;
 use super::refused::Refused;
 use super::steps::{Step, next};
 use super::{Before, Member, not_in_the_future};
 use crate::ledger::case::{
     Act, Appeal, Approval, Case, Closing, LISTED_AT_MOST, Listing, RENEWABLE, State, Why, appeal_due,
 };
-use crate::ledger::event::{Entry, Event, Outcome, Role};
+use crate::ledger::event::{Entry, Event, Outcome};
 use crate::ledger::words::Remark;
 use crate::ledger::{UnixMillis, UnixSeconds};
 use crate::person::PersonId;
@@ -118,8 +119,7 @@ fn approve(case: &mut Case, state: State, act: Act, review_by: UnixSeconds, peop
     }
     // Approvals of people who have left or whose time has passed count no longer.
     let class = case.facts.class;
-    let may = |id: &PersonId| people.iter().any(|member| member.id() == *id && approves(member, class));
-    case.approvals.retain(|approval| approval.review_by > now && may(&approval.by));
+    case.approvals.retain(|approval| lapse(approval, class, people, act.at).is_none());
     if case.approvals.iter().any(|approval| approval.by == act.by) {
         return Err(Refused::SameApprover(case.id.clone()));
     }
@@ -155,10 +155,6 @@ fn approve(case: &mut Case, state: State, act: Act, review_by: UnixSeconds, peop
         None => case.listings.push(Listing { from: act.at, review_by, until: None, approvers }),
     }
     Ok(())
-}
-
-fn approves(member: &Member, class: Class) -> bool {
-    member.is(Role::Approver) || class != Class::Legal && member.is(Role::Operator)
 }
 
 /// Takes the times of a case back to the moment at which a wrong clock was put right, so that nothing decided under it

@@ -16,10 +16,15 @@ pub enum Refused {
     Stranger(PersonId),
     #[error("the key {0} was retired; use the key that you were registered with since, or have a new one registered")]
     Retired(PersonId),
-    #[error("{label} may not do this (an entry '{act}'): it takes the role {needed}, and this key has {has}")]
-    Role { label: Label, act: &'static str, needed: String, has: String },
-    #[error("there is no case {0}; `status` lists the cases")]
+    #[error("{label} may not {deed}: it takes the role {needed}, and this key has {has}")]
+    Role { label: Label, deed: &'static str, needed: String, has: String },
+    #[error("there is no case {0} in this ledger; check its source and number (`status` shows the cases that wait)")]
     NoCase(CaseId),
+    #[error(
+        "{case} is no case: it went back to the hotline on {}, for notice and takedown only ({ground}); if it can be \
+         blocked after all, the hotline sends it again", date(at / 1000)
+    )]
+    WentBack { case: CaseId, ground: Word, at: UnixMillis },
     #[error("case {0} is in the ledger already")]
     Known(CaseId),
     #[error("case {case} is {}: {act} is not possible; {}", state.word(), what_is_possible(*state))]
@@ -40,6 +45,11 @@ pub enum Refused {
     NotDedicated(CaseId),
     #[error("case {0} has no legal ground yet; say it with --legal-basis")]
     NoGround(CaseId),
+    #[error(
+        "case {case} was assessed on {}, and cannot have been gone on {} already; check the date", date(*assessed),
+        date(*seen)
+    )]
+    GoneBefore { case: CaseId, assessed: UnixSeconds, seen: UnixSeconds },
     #[error("the date {} lies in the future; check the record, and the clock of this machine", date(*.0))]
     Future(UnixSeconds),
     #[error(
@@ -92,7 +102,10 @@ fn what_is_possible(state: State) -> &'static str {
         State::Reported => "an analyst reviews it first",
         State::Assessed => "an analyst classifies it next",
         State::Classified => "it waits for approvals",
-        State::Approved => "it waits for the second approval",
+        State::Approved => {
+            "it waits for the second approval; if anything in it is wrong, reject it, and the hotline sends it under a \
+             new number"
+        }
         State::Listed => "it is in force, and can be withdrawn, appealed or delisted",
         State::Appealed => "its appeal has to be answered first",
         State::Expired => "it can be approved again by two people",
