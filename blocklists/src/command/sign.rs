@@ -9,11 +9,12 @@ use super::Failure;
 use super::place::{Place, block_on};
 use super::press::{self, Keys, Press};
 use super::screen;
+use crate::ledger::event::Role;
 use crate::release::outcome::{Outcome, Report};
 use crate::release::publish::Publisher;
 use crate::release::repository::Metadata;
 use crate::release::stage::{Plan, Stage, StageError};
-use crate::report::grouped;
+use crate::report::{counted, grouped};
 
 /// Sign a staged release or a staged change of keys
 ///
@@ -65,6 +66,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         stages.retain(|stage| arguments.only.as_ref().is_none_or(|only| stage.plan.name == *only));
         if stages.is_empty() {
             return Err(StageError::Nothing(press.work.staged()).into());
+        }
+        if stages.iter().any(|stage| stage.plan.release.is_some()) {
+            publisher.refuse_retired().await?;
         }
         let copy = match &arguments.from {
             None => None,
@@ -121,11 +125,21 @@ pub async fn all_staged(press: &Press, report: &mut Report) -> Result<(), Failur
 pub async fn finish(press: &Press, to: &[String], mut report: Report, place: &Place) -> Result<(), Failure> {
     let publisher = press.publisher();
     publisher.settle(&mut report).await?;
+    let online = press.work.online()?;
+    let registered = press.ledger.member(&online.id()).await?.is_some_and(|member| member.is(Role::Operator));
+    if !registered && report.keys.as_ref().is_some_and(|keys| keys.in_force) {
+        report.warnings.push(format!(
+            "the publisher's own key {} is not registered in the ledger and cannot note releases there; an admin registers \
+             it: {}",
+            online.id(),
+            press.work.how_to_register()
+        ));
+    }
     let copied = match report.timestamp {
         Some(_) => publisher.copy(&press.destinations(to)?, &mut report).await,
         None => Ok(()),
     };
-    press::print(place, &report)?;
+    press::print(place, &report, &press.names().await?)?;
     Ok(copied?)
 }
 
@@ -169,7 +183,7 @@ fn summary(plan: &Plan) -> String {
         text += &screen::field("feed", &format!("{}: {entries} names, {hash}...", pin.feed));
     }
     if let Some(epoch) = card.epoch {
-        text += &screen::field("epoch", &format!("{epoch}, opened to {} resolvers", card.recipients.len()));
+        text += &screen::field("epoch", &format!("{epoch}, opened to {}", counted(card.recipients.len() as u64, "resolver")));
     }
     if let Some(serial) = card.pinned_to {
         text += &screen::field("rollback", &format!("to what release {serial} held"));

@@ -14,6 +14,7 @@ use crate::person::PersonId;
 use crate::takedown::scheme::Scheme;
 
 /// People by what colleagues call them.
+#[derive(Default)]
 pub struct Names(HashMap<PersonId, String>);
 
 impl Names {

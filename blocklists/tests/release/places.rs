@@ -169,7 +169,7 @@ async fn a_store_gets_the_timestamp_last_and_is_whole_at_any_moment() {
     assert!(last("/targets/") < first("/metadata/") && last(".snapshot.json") < first(".root.json"), "{written:#?}");
     assert_eq!(written.iter().filter(|name| name.ends_with("timestamp.json")).count(), 1);
     let out = run(&world, address, &["verify", "--from", place]).await.fine();
-    assert!(out.out.contains("list opened, 1 envelopes"), "{}", out.out);
+    assert!(out.out.contains("list opened, 1 envelope"), "{}", out.out);
 
     // A release of which only so many files arrive.
     let keys = [world.key("ana"), world.key("besa")];
@@ -339,6 +339,6 @@ async fn a_repository_is_served_and_nothing_else() {
     // A whole repository over HTTP, as a resolver fetches it.
     let from = format!("http://{}/", server.address);
     let out = world.run(&["verify", "--from", &from]).fine();
-    assert!(out.out.contains("list opened, 1 envelopes"), "{}", out.out);
+    assert!(out.out.contains("list opened, 1 envelope"), "{}", out.out);
     world.run(&["verify", "--from", "http://127.0.0.1:1/"]).failed_with(&["127.0.0.1:1"]);
 }

@@ -70,7 +70,7 @@ async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
     run(&["sign"]).failed_with(&["nobody signs: name a key"]);
     let last = run(&["sign", "--key", "op.pem"]).fine();
     assert!(last.out.contains("in force") && !last.out.contains("8 files"), "{}", last.out);
-    let out = run(&["publish", "--key", "op.pem", "--json"]).fine().json();
+    let out = run(&["publish", "--key", "op.pem", "--json"]).pending(&["release 1 of the class legal waits"]).json();
     let class = |name: &str| out["classes"].as_array().unwrap().iter().find(|it| it["class"] == name).cloned().unwrap();
     assert_eq!(
         (class("operator")["published"].clone(), class("legal")["published"].clone()),
@@ -156,6 +156,34 @@ async fn a_decision_is_published_at_once_while_somebody_watches() {
 }
 
 #[tokio::test]
+async fn who_watches_is_told_once_what_is_not_in_force_and_why() {
+    let mut world = World::new("told").await;
+    world.publish().await;
+    world.set("entries = 50", "entries = 0");
+    let key = world.key("op");
+    let arguments = ["publish", "--watch", "0.1", "--key", &key];
+    let mut child = command(&world.directory, &arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut next = || lines.next().expect("a line");
+    assert!(next().contains("Watching"));
+    world.enrol("one");
+    let (line, ana, besa) = (next(), world.person("ana").id(), world.person("besa").id());
+    assert!(line.contains("release 2 of the class legal waits for signatures, 2 more by "), "{line}");
+    assert!(line.contains(&format!("ana ({ana})")) && line.contains(&format!("besa ({besa})")), "{line}");
+    world.operator(0..1).await;
+    let line = next();
+    assert!(line.contains("release 2 of the class operator is held: 1 of the ledger come and 0 go"), "{line}");
+    assert!(line.contains("overrule --class operator"), "{line}");
+    // Another look, and what is the same is not told again.
+    world.list("venue/1", Class::Venue, "adult", "adult.test", Scope::Subtree).await;
+    let line = next();
+    assert!(line.contains("release 2 of the class venue is held"), "{line}");
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && child.wait().unwrap().success());
+    assert_eq!(lines.count(), 0);
+}
+
+#[tokio::test]
 async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
     let world = World::new("words").await;
     let run = |arguments: &[&str]| narrow(world.run(arguments));
@@ -181,7 +209,8 @@ async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
         (30.into(), 1.into())
     );
     world.operator(30..60).await;
-    let out = run(&["publish", "--class", "operator", "--key", &world.key("op")]).fine().out;
+    let publish = ["publish", "--class", "operator", "--key", &world.key("op")];
+    let out = run(&publish).pending(&["is held: 62 of the ledger come", "overrule --class operator"]).out;
     assert!(out.contains("held") && out.contains("overrule --class operator"), "{out}");
     run(&["overrule", "--class", "venue", "--reason", "all right", "--key", &world.key("op")])
         .failed_with(&["no release of the class venue is held"]);
@@ -189,13 +218,22 @@ async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
     let overrule = |name: &str| {
         run(&["overrule", "--class", "operator", "--reason", "moved from the old list", "--key", &world.key(name)])
     };
-    assert!(overrule("op").fine().out.contains("has asked for it; somebody else has to agree"));
+    let asked = overrule("op").fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(asked.contains("has asked for it; somebody else has to agree: moved from the old list"), "{asked}");
+    assert!(asked.contains("op ("), "people are told by what they are called: {asked}");
     overrule("op").failed_with(&["somebody else has to agree"]);
     assert!(overrule("ana").fine().out.contains("in force"));
     overrule("ana").failed_with(&["no release of the class operator is held"]);
-    let out = run(&["rollback", "--class", "operator", "--to", "1", "--key", &world.key("op")]).fine().out;
+    let out = run(&["rollback", "--class", "operator", "--to", "1", "--reason", "a mistake", "--key", &world.key("op")]).fine().out;
     assert!(out.contains("back to release 1") && out.contains("in force"), "{out}");
-    assert!(run(&["diff", "--class", "operator"]).fine().out.contains("nothing to release"));
+    // It is told wherever somebody looks, until it is ended.
+    for arguments in [&["diff", "--class", "operator"][..], &["publish", "--class", "operator"], &["status"]] {
+        let out = run(arguments).fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains("back at what release 1 held (a mistake)") && out.contains("publish --resume"), "{out}");
+        assert!(arguments[0] == "status" || out.contains("nothing to release"), "{out}");
+    }
+    let out = run(&["status"]).fine().out;
+    assert!(out.contains("62 decided, 0 enforced"), "{out}");
     assert!(!run(&["diff", "--class", "operator", "--resume"]).fine().out.contains("62 come"));
 }
 
