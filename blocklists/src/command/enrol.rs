@@ -77,7 +77,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let new: Vec<Recipient> = match (&arguments.recipient, &arguments.from) {
         (Some(age), _) => vec![made((age.clone(), arguments.receipt_key, arguments.note.clone()))],
         (None, Some(path)) => {
-            let noted = |(age, key, note): Line| (age, key, if note.is_empty() { arguments.note.clone() } else { note });
+            let noted =
+                |(age, key, note): Line| (age, key, if note.is_empty() { arguments.note.clone() } else { note });
             read(path)?.into_iter().map(noted).map(made).collect()
         }
         (None, None) => Vec::new(),

@@ -126,7 +126,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let rotate = roles.map(|role| format!("`rotate-key --role {role} --remove {id}`")).collect::<Vec<_>>();
             let left = match rotate.is_empty() {
                 true => String::new(),
-                false => format!(" It still holds a role in the repository: take it out with {}.", rotate.join(" and ")),
+                false => {
+                    format!(" It still holds a role in the repository: take it out with {}.", rotate.join(" and "))
+                }
             };
             write(place, signer, event, &format!("Retire the key {id}?"), id, &format!("{id} is retired.{left}"))
         }

@@ -286,8 +286,9 @@ pub fn standing(outcome: &Outcome, names: &Names) -> Option<String> {
     if let Some(jump) = &outcome.held {
         let (added, removed, limit) = (grouped(jump.added), grouped(jump.removed), grouped(jump.limit));
         let of = jump.feed.as_ref().map_or_else(|| "the ledger".to_owned(), |feed| format!("the feed {feed}"));
+        let reason = outcome.override_reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let asked = outcome.override_asked_by.as_ref();
-        let asked = asked.map(|id| format!(" ({} has asked for it)", names.show(id))).unwrap_or_default();
+        let asked = asked.map(|id| format!(" ({} has asked for it{reason})", names.show(id))).unwrap_or_default();
         return Some(format!(
             "{release} is held: {added} of {of} come and {removed} go, and no more than {limit} may at once; if that is \
              right, two people let it pass with `overrule --class {word}`{asked}"
@@ -302,7 +303,8 @@ pub fn standing(outcome: &Outcome, names: &Names) -> Option<String> {
         }
         few |= (waiting.by.len() as u64) < waiting.missing;
     }
-    let few = if few { "; that is too few: the holders of the root give the role other keys, with `rotate-key`" } else { "" };
+    let few =
+        if few { "; that is too few: the holders of the root give the role other keys, with `rotate-key`" } else { "" };
     Some(format!("{release} waits for signatures, {}; they give them with `sign`{few}", missing.join(", and ")))
 }
 

@@ -231,7 +231,10 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
         feeds::look_beside(place.work.clone(), wish.classes.clone(), patience, tell.clone());
     }
     let mut looked: Vec<Looked> = Vec::new();
+    // Now, so that the first decision does not wait for it: a hundred thousand entries take seconds. What is wrong is told
+    // where something is to be released.
     let mut auditor = Auditor::default();
+    let _ = ledger.verify_on(&mut auditor).await;
     let mut uncopied = true;
     let mut failures = 0u32;
     let mut told: Vec<String> = Vec::new();

@@ -103,8 +103,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 }
             }
             if values.len() == before {
-                return Err(format!("{}: there are no receipts in it; a resolver writes its own to receipts.jws in \
-                    its state directory", path.display()).into());
+                return Err(format!(
+                    "{}: there are no receipts in it; a resolver writes its own to receipts.jws in \
+                    its state directory",
+                    path.display()
+                )
+                .into());
             }
         }
         times.sort_unstable();

@@ -16,6 +16,8 @@ use crate::release::draft::Wish;
 /// The jump guard does not hold a rollback for what it takes off the list, however much that is: this is how a mistake
 /// is undone at once. It holds what would come back, beyond the limit of release.toml. Both `publish` and `status` say
 /// that a class is rolled back, with the reason given here.
+///
+/// Exit status as of `publish`: 4 if the release is not in force yet.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The class

@@ -183,7 +183,13 @@ fn summary(plan: &Plan) -> String {
         text += &screen::field("feed", &format!("{}: {entries} names, {hash}...", pin.feed));
     }
     if let Some(epoch) = card.epoch {
-        text += &screen::field("epoch", &format!("{epoch}, opened to {}", counted(card.recipients.len() as u64, "resolver")));
+        text += &screen::field(
+            "epoch",
+            &format!("{epoch}, opened to {}", counted(card.recipients.len() as u64, "resolver")),
+        );
+    }
+    if card.only_of.is_some() {
+        text += &screen::field("held back", "what is new, which is too much at once and waits for two people");
     }
     if let Some(serial) = card.pinned_to {
         text += &screen::field("rollback", &format!("to what release {serial} held"));

@@ -271,9 +271,7 @@ impl Overview {
     /// The classes that are rolled back, and to what.
     fn rolled_back(&self) -> Vec<(&'static str, String)> {
         let in_force = self.repository.iter().flat_map(|repository| &repository.in_force);
-        let back = |it: &InForce| {
-            Some((it.class.word(), press::rolled_back(it.pinned_to?, it.pinned_why.as_deref())))
-        };
+        let back = |it: &InForce| Some((it.class.word(), press::rolled_back(it.pinned_to?, it.pinned_why.as_deref())));
         in_force.filter_map(back).collect()
     }
 

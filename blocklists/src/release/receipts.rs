@@ -58,11 +58,7 @@ pub struct Checked {
 }
 
 /// Checks a receipt. Without the releases of a ledger only whether the resolver said it.
-pub fn check(
-    text: &str,
-    recipients: &Recipients,
-    releases: Option<&[ReleaseRecord]>,
-) -> Result<Checked, ReceiptError> {
+pub fn check(text: &str, recipients: &Recipients, releases: Option<&[ReleaseRecord]>) -> Result<Checked, ReceiptError> {
     let text = text.trim();
     if text.len() > LONGEST {
         return Err(ReceiptError::Form("it is too long"));
