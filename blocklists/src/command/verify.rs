@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -51,11 +51,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         let pinned = fs::read(&root).map_err(|error| format!("{}: {error}", root.display()))?;
         let from = &arguments.from;
-        let client = Client::open(&pinned, HashMap::new(), store::reader(from)?).await.map_err(|error| match error {
-            ClientError::Unreachable(_) => format!("{from}: {error}; check the address, and that its server runs"),
-            ClientError::NoRepository(_) => format!("{from}: {error}; check the address"),
-            error => format!("{from}: {error}"),
-        })?;
+        if !from.contains("://") && !Path::new(from).is_dir() {
+            return Err(format!("{from}: there is no such directory; check the address").into());
+        }
+        let client =
+            Client::open(&pinned, HashMap::new(), store::reader(from)?).await.map_err(|error| match error {
+                ClientError::Unreachable(_) => format!("{from}: {error}; check the address, and that its server runs"),
+                ClientError::NoRepository(_) => format!("{from}: {error}; check the address"),
+                error => format!("{from}: {error}"),
+            })?;
         let verified = verify(&client, work.as_ref()).await?;
         place.print(&verified, || text(&client, &verified))
     })

@@ -340,5 +340,11 @@ async fn a_repository_is_served_and_nothing_else() {
     let from = format!("http://{}/", server.address);
     let out = world.run(&["verify", "--from", &from]).fine();
     assert!(out.out.contains("list opened, 1 envelope"), "{}", out.out);
-    world.run(&["verify", "--from", "http://127.0.0.1:1/"]).failed_with(&["127.0.0.1:1"]);
+    let out = world.run(&["verify", "--from", "http://127.0.0.1:1/"]);
+    let out = out.failed_with(&["http://127.0.0.1:1/: it cannot be reached: ", "check the address"]);
+    assert!(!out.err.contains("release:///") && !out.err.contains("ransport"), "{}", out.err);
+    world.run(&["verify", "--from", "nowhere"]).failed_with(&["nowhere: there is no such directory"]);
+    let nothing = ["nothing: there is no repository there: metadata/timestamp.json is missing; check the address"];
+    fs::create_dir(world.directory.join("nothing")).unwrap();
+    world.run(&["verify", "--from", "nothing"]).failed_with(&nothing);
 }
