@@ -9,6 +9,8 @@ use friendly_blocklist::release::outcome::Report;
 use friendly_blocklist::release::publish::PublishError;
 use friendly_blocklist::release::work::{Work, WorkError};
 use signed_list::release::Class;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::program::{command, ended};
 use crate::world::{Resolver, World, covers, outcome};
@@ -81,6 +83,24 @@ async fn what_killed_commands_left_in_the_stages_is_gone_with_the_next_publish()
     fs::write(world.work.staged().join("online.pem.new"), "").unwrap();
     assert!(world.publish().await.classes.iter().all(|outcome| outcome.serial.is_none()));
     assert_eq!(fs::read_dir(world.work.staged()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_released_from_a_ledger_whose_tables_say_something_else() {
+    let world = World::new("broken").await;
+    let identity = world.enrol("one");
+    world.legal("isigurt/1", "first.test").await;
+    world.publish().await;
+    // Somebody takes a name off the list without an entry.
+    let mut db = SqliteConnectOptions::new().filename(world.work.ledger()).connect().await.unwrap();
+    sqlx::query("DELETE FROM listings WHERE case_id = 'isigurt/1'").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    let error = world.try_publish(&["ana", "besa", "op"], Wish::default()).await.unwrap_err().to_string();
+    assert!(error.contains("the table of listings (case isigurt/1) says something else"), "{error}");
+    assert!(covers(&world.resolver().await.legal(&identity).await.unwrap(), "first.test"));
+    world.run(&["ledger", "rebuild"]).fine();
+    world.legal("isigurt/2", "second.test").await;
+    assert!(outcome(&world.publish().await, Class::Legal).published);
 }
 
 #[tokio::test]

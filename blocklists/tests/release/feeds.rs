@@ -27,7 +27,9 @@ use crate::world::{Resolver, World, covers, outcome};
 fn feed(name: &str, url: &str, more: &str) -> String {
     // The servers of these tests.
     let private = if url.contains("//127.0.0.1") && !more.contains("private") { "private = true\n" } else { "" };
-    format!("\n[[feed]]\nname = \"{name}\"\nclass = \"venue\"\ncategory = \"adult\"\nurl = \"{url}\"\n{private}{more}\n")
+    format!(
+        "\n[[feed]]\nname = \"{name}\"\nclass = \"venue\"\ncategory = \"adult\"\nurl = \"{url}\"\n{private}{more}\n"
+    )
 }
 
 fn configure(world: &mut World, feeds: &str) {
@@ -73,7 +75,10 @@ async fn a_list_goes_from_the_web_to_resolvers_and_is_fetched_again_only_if_it_h
     configure(&mut world, &feed("one", &server.url(), "licence = \"CC0\""));
 
     // What is due is fetched by `publish` itself.
-    let out = world.run(&["publish", "--to", "public", "--key", &world.key("op"), "--json"]).pending(&["class legal waits"]).json();
+    let out = world
+        .run(&["publish", "--to", "public", "--key", &world.key("op"), "--json"])
+        .pending(&["class legal waits"])
+        .json();
     assert_eq!((out["feeds"][0]["what"].clone(), out["feeds"][0]["entries"].clone()), ("new".into(), 3.into()));
     let resolver = Resolver::of(&world.directory.join("public"), &world.first_root()).await.unwrap();
     let list = resolver.open(Class::Venue).await;
@@ -281,7 +286,10 @@ async fn what_changes_too_much_waits_for_a_person_and_then_for_two() {
     let jump = venue.held.clone().unwrap();
     assert_eq!((jump.feed.as_deref(), jump.removed, jump.before, jump.limit), (Some("one"), 90, 100, 50));
     assert!(!venue.published && outcome(&report, Class::Operator).published);
-    let out = world.run(&["publish", "--key", &world.key("op"), "--feed-patience", "0"]).pending(&["of the feed one come"]).out;
+    let out = world
+        .run(&["publish", "--key", &world.key("op"), "--feed-patience", "0"])
+        .pending(&["of the feed one come"])
+        .out;
     let said = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("no more than 50 of the feed one may come or go at once"), "{out}");
     for name in ["ana", "op"] {
