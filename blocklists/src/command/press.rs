@@ -19,7 +19,7 @@ use crate::release::publish::Publisher;
 use crate::release::select::Share;
 use crate::release::store::Destination;
 use crate::release::work::{Lock, Work};
-use crate::report::{counted, grouped};
+use crate::report::{counted, entries, grouped};
 
 /// Who signs.
 #[derive(Debug, Args)]
@@ -248,8 +248,7 @@ pub fn rolled_back(serial: u64, why: Option<&str>) -> String {
 
 /// What a feed brings, in a few words.
 fn share_text(share: &Share) -> String {
-    let entries = if share.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(share.entries)) };
-    let mut text = format!("{}: {entries}", share.feed);
+    let mut text = format!("{}: {}", share.feed, entries(share.entries));
     let rest = [
         (share.added, "come"),
         (share.removed, "go"),

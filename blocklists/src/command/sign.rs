@@ -9,6 +9,7 @@ use super::Failure;
 use super::place::{Place, block_on};
 use super::press::{self, Keys, Press};
 use super::screen;
+use super::view::Names;
 use crate::ledger::event::Role;
 use crate::release::outcome::{Outcome, Report};
 use crate::release::publish::Publisher;
@@ -95,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             tell(&publisher, stage, base.as_ref(), &mut report).await?;
         }
         if let Some(error) = refused.filter(|_| !held) {
-            return Err(error.into());
+            return Err(named(error, &press.names().await?).into());
         }
         if signed == 0 {
             report.warnings.push("no signature is new: these keys have signed all of it already".to_owned());
@@ -141,6 +142,13 @@ pub async fn finish(press: &Press, to: &[String], mut report: Report, place: &Pl
     };
     press::print(place, &report, &press.names().await?)?;
     Ok(copied?)
+}
+
+/// A refusal that calls the holders by what they are called.
+fn named(error: StageError, names: &Names) -> StageError {
+    let StageError::NoHolder { key, roles, holders } = error else { return error };
+    let named = holders.split(", ").map(|id| id.parse().map_or(id.to_owned(), |id| names.show(&id)));
+    StageError::NoHolder { key, roles, holders: named.collect::<Vec<_>>().join(", ") }
 }
 
 /// Whether a staged release is what the ledger says.
