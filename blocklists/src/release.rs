@@ -26,6 +26,7 @@
 //! | [`settings`], [`work`] | the publisher's work directory |
 //! | [`zones`] | open releases as zones, for those who run other software; pure |
 //! | [`outcome`] | what a run did |
+//! | [`state`] | what is enforced of what was decided, and whom everything else waits for |
 //!
 //! Who holds which key: two people for the legal class, one for the others, several for the root, who are needed only
 //! when keys change. The publisher's own key signs nothing but which versions belong together; who steals it can hold
@@ -51,6 +52,7 @@ pub mod select;
 pub mod serve;
 pub mod settings;
 pub mod stage;
+pub mod state;
 pub mod store;
 pub mod supply;
 pub mod verify;

@@ -326,6 +326,16 @@ fn inputs(inputs: &[Input]) -> String {
     }
 }
 
+/// So many entries.
+pub fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(number)) }
+}
+
+/// So many of something, as `1 file` or `1,234 files`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

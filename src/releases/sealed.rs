@@ -46,7 +46,9 @@ pub enum SealedError {
     },
     /// Nobody enrolled this resolver.
     #[error(
-        "this resolver ({0}) is not enrolled for epoch {1}: give its line from 'friendly-resolver identity' to the publisher, who runs 'friendly-blocklist enrol'"
+        "this resolver ({0}) is not enrolled for epoch {1}: give its line from 'friendly-resolver identity' to the publisher, \
+         who runs 'friendly-blocklist enrol'; one that was revoked needs a new one first, \
+         from 'friendly-resolver identity NEWFILE'"
     )]
     NotEnrolled(String, u64),
     /// An envelope or payload that does not open.

@@ -44,6 +44,9 @@ pub struct Shown {
     serial: u64,
     why: Vec<String>,
     held: Option<Jump>,
+    rest: Option<Jump>,
+    pinned_to: Option<u64>,
+    pinned_why: Option<String>,
     refused: Vec<Refusal>,
     #[serde(flatten)]
     diff: Diff,
@@ -81,8 +84,18 @@ pub async fn all(press: &Press, wish: &Wish) -> Result<Vec<Shown>, Failure> {
         let categories = press.work.scheme.categories(*class);
         let key = press.work.index_key();
         let diff = Diff::between(&survey.before, &survey.index, &survey.entries, categories, &key);
-        let (serial, why, held) = (survey.draft.serial, survey.why(), survey.jump);
-        shown.push(Shown { class: *class, serial, why, held, refused: survey.refused, diff, problem: None });
+        shown.push(Shown {
+            class: *class,
+            serial: survey.draft.serial,
+            why: survey.why(),
+            held: survey.jump,
+            rest: survey.rest,
+            pinned_to: survey.draft.pinned_to,
+            pinned_why: survey.draft.pinned_why,
+            refused: survey.refused,
+            diff,
+            problem: None,
+        });
     }
     Ok(shown)
 }
@@ -90,8 +103,18 @@ pub async fn all(press: &Press, wish: &Wish) -> Result<Vec<Shown>, Failure> {
 impl Shown {
     /// Of a class that no release can be made of.
     fn without(class: Class, problem: String) -> Shown {
-        let diff = Diff::default();
-        Shown { class, serial: 0, why: Vec::new(), held: None, refused: Vec::new(), diff, problem: Some(problem) }
+        Shown {
+            class,
+            serial: 0,
+            why: Vec::new(),
+            held: None,
+            rest: None,
+            pinned_to: None,
+            pinned_why: None,
+            refused: Vec::new(),
+            diff: Diff::default(),
+            problem: Some(problem),
+        }
     }
 
     /// For people.
@@ -107,6 +130,7 @@ impl Shown {
             (false, None) => ("would be released", Look::Good),
         };
         let mut out = screen::title(&format!("Class {}, release {}", self.class.word(), self.serial), state, look);
+        out += &press::pinned(self.pinned_to, self.pinned_why.as_deref());
         if self.why.is_empty() {
             return out;
         }
@@ -139,6 +163,11 @@ impl Shown {
             let limit = grouped(jump.limit);
             let text = format!("{limit} of {of} may come or go at once; two people would have to let it pass");
             out += &screen::field("held", &text);
+        }
+        if let Some(jump) = &self.rest {
+            let count = grouped(jump.added);
+            let text = format!("{count} more would come, too many at once: they would wait for two people");
+            out += &screen::field("held back", &text);
         }
         for refusal in &self.refused {
             out += &screen::field("left out", &format!("{}: {}", refusal.case, refusal.why));

@@ -32,8 +32,8 @@ pub struct Arguments {
     #[arg(long, value_name = "KEY", requires = "recipient")]
     receipt_key: Option<PublicKey>,
 
-    /// Where it stands; published nowhere
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "recipient")]
+    /// Where it stands; published nowhere. With --from, of those who have no note there
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "list")]
     note: String,
 
     /// Enrol many: lines of RECIPIENT [RECEIPT-KEY [NOTE]], or what `friendly-resolver identity` prints
@@ -49,11 +49,17 @@ pub struct Arguments {
 }
 
 /// Revoke a resolver: the next release begins an epoch that is not opened to it
+///
+/// It cannot come back under the same identity: enrolled again, it needs a new one.
 #[derive(Debug, Args)]
 pub struct Revocation {
     /// The resolver: its id, or its age recipient
     #[arg(value_name = "RESOLVER")]
     resolver: String,
+
+    /// Do not ask before it is revoked
+    #[arg(long, short)]
+    yes: bool,
 
     #[command(flatten)]
     place: Place,
@@ -70,7 +76,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let made = |(age, receipt_key, note)| Recipient { age, receipt_key, note, enrolled_at, revoked_at: None };
     let new: Vec<Recipient> = match (&arguments.recipient, &arguments.from) {
         (Some(age), _) => vec![made((age.clone(), arguments.receipt_key, arguments.note.clone()))],
-        (None, Some(path)) => read(path)?.into_iter().map(made).collect(),
+        (None, Some(path)) => {
+            let noted =
+                |(age, key, note): Line| (age, key, if note.is_empty() { arguments.note.clone() } else { note });
+            read(path)?.into_iter().map(noted).map(made).collect()
+        }
         (None, None) => Vec::new(),
     };
     let _lock = work.lock(PATIENCE)?;
@@ -97,6 +107,12 @@ pub fn revoke(arguments: &Revocation) -> Result<(), Failure> {
     let _lock = work.lock(PATIENCE)?;
     let mut recipients = work.recipients()?;
     let id = recipients.revoke(&arguments.resolver, now() / 1000)?;
+    let note = recipients.find(&id).map(|recipient| recipient.note.as_str()).unwrap_or_default();
+    let about = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    let question = format!("Revoke the resolver {id}{about}? It cannot come back with this identity.");
+    if !arguments.yes && screen::is_interactive() && !screen::confirm(&question)? {
+        return Err("nobody was revoked".into());
+    }
     work.keep_recipients(&recipients)?;
     place.print(&json!({ "revoked": id, "active": recipients.active().count() }), || {
         let next = "the next release begins an epoch that is not opened to it: publish one now";
@@ -104,10 +120,11 @@ pub fn revoke(arguments: &Revocation) -> Result<(), Failure> {
     })
 }
 
-type Line = (String, Option<PublicKey>, String);
+/// A resolver of a file: its age recipient, the key of its receipts, a note.
+pub(super) type Line = (String, Option<PublicKey>, String);
 
 /// Resolvers from a file.
-fn read(path: &Path) -> Result<Vec<Line>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<Line>, Failure> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut found: Vec<Line> = Vec::new();
     for (line, number) in text.lines().map(str::trim).zip(1..) {

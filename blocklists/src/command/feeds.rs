@@ -20,7 +20,7 @@ use crate::feed::shelf::{Content, Problem, State};
 use crate::guard::Guard;
 use crate::ledger::minute;
 use crate::release::work::Work;
-use crate::report::grouped;
+use crate::report::{entries, grouped};
 
 /// While somebody watches: feeds that are due are looked for so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -300,7 +300,7 @@ pub fn brief(looked: &[Looked]) -> String {
     let mut out = String::new();
     for it in looked.iter().filter(|it| it.what != What::Kept) {
         let text = match it.what {
-            What::New => format!("{}: new, {} entries", it.feed, grouped(it.entries)),
+            What::New => format!("{}: new, {}", it.feed, entries(it.entries)),
             What::Busy => format!("{}: another command is fetching it", it.feed),
             _ => format!("{}: unchanged", it.feed),
         };

@@ -8,13 +8,12 @@ use clap::Args;
 use signed_list::release::Class;
 
 use super::Failure;
+use super::admin;
 use super::place::{Place, block_on, now};
 use super::press::{self, Keys, Press};
 use super::screen;
 use crate::ledger::Ledger;
-use crate::ledger::event::{Event, Key, Role};
-use crate::ledger::words::Label;
-use crate::person::{Person, PublicKey};
+use crate::person::PublicKey;
 use crate::release::ceremony;
 use crate::release::outcome::Report;
 use crate::release::repository::Holders;
@@ -94,13 +93,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let root = holders("root", &arguments.root, arguments.root_threshold)?;
         // A ledger that cannot be opened, or an admin who is none, is told before anything is made.
         let ledger = Ledger::open(&place.ledger()).await?;
-        let admin = arguments.admin.as_ref().map(|path| Person::read(path)).transpose()?;
-        if let Some(admin) = &admin
-            && !ledger.member(&admin.id()).await?.is_some_and(|member| member.is(Role::Admin))
-        {
-            return Err(
-                format!("the key {} is not that of an admin of the ledger; nothing was made", admin.id()).into()
-            );
+        let admin = match &arguments.admin {
+            Some(path) => Some(admin::read(path, &ledger).await?),
+            None => None,
+        };
+        let all_needed = root.threshold == root.keys.len() as u64;
+        if !keys.key.is_empty() {
+            let about = format!("{} keys of the root, {} of them sign", root.keys.len(), root.threshold);
+            keys.confirm(&format!("Begin this repository and sign its first documents ({about})?"))?;
         }
 
         let scheme = match &arguments.scheme {
@@ -110,9 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         let work = Work::create(&place.work, scheme.as_deref(), &settings(&arguments.to)?)?;
         if let Some(admin) = admin {
-            let person = Key::from(&work.make_online()?.introduction());
-            let label = Label::parse("publisher")?;
-            ledger.append(Event::PersonAdded { person, label, roles: vec![Role::Operator] }, &admin, now()).await?;
+            admin::register(&ledger, &work.make_online()?, &admin).await?;
         }
         ledger.close().await;
         // The last step: what comes before it is done again when it was interrupted.
@@ -120,17 +118,27 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
         let press = Press::open(place, keys).await?;
         let mut report = Report::default();
+        if all_needed {
+            report.warnings.push(
+                "all keys of the root are needed whenever keys change: if one is lost, no key can ever be changed again. \
+                 Take three, so that one may be lost: `rotate-key --role root --add PERSON`"
+                    .to_owned(),
+            );
+        }
         super::sign::all_staged(&press, &mut report).await?;
         if report.timestamp.is_some() {
             press.publisher().copy(&press.destinations(&[])?, &mut report).await?;
         }
         let online = press.work.online()?;
+        let names = press.names().await?;
         place.print(&report, || {
-            let mut text = press::text(&report);
+            let mut text = press::text(&report, &names);
             text += &screen::field("first root", &work.metadata().join("1.root.json").display().to_string());
             text += &screen::field("publisher", &format!("{} (its own key, in online.pem)", online.id()));
             text
-        })
+        })?;
+        press::warn(place, &report);
+        Ok(())
     })
 }
 

@@ -1,5 +1,6 @@
 //! The verbs of the program, one file each: arguments and what they do.
 
+pub mod admin;
 pub mod appeal;
 pub mod approve;
 pub mod canaries;

@@ -57,12 +57,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let why = arguments.why.reason()?;
         let card = &release.card;
         let about = format!("release {} of the class {word} ({} come, {} go)", card.serial, card.added, card.removed);
-        if said.is_none() {
+        if let Some(said) = &said {
+            let who = press.names().await?.show(&said.requested.by);
+            keys.confirm(&format!("{who} asks for it: {}. Agree to let {about} pass?", said.reason))?;
+            press.ledger.approve_override(*class, hash, why, person, now()).await?;
+        } else {
             keys.confirm(&format!("Ask to let {about} pass?"))?;
             press.ledger.request_override(*class, hash, why, person, now()).await?;
-        } else {
-            keys.confirm(&format!("Agree to let {about} pass?"))?;
-            press.ledger.approve_override(*class, hash, why, person, now()).await?;
         }
         let mut report = Report::default();
         let publisher = press.publisher();

@@ -16,6 +16,7 @@ use crate::ledger::event::{Event, Key, Role};
 use crate::ledger::rules::Member;
 use crate::ledger::words::Label;
 use crate::person::{Introduction, Person, PersonId};
+use crate::release::state::roles_of;
 
 /// Make keys, and register people
 ///
@@ -124,11 +125,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Step::Retire { id, why, signer, place } => {
             let event = Event::PersonRetired { person: id.clone(), reason: why.reason()? };
-            let done = format!(
-                "{id} is retired. If it is also a root or legal key of the repository, `rotate-key` has to replace it \
-                 there, too."
-            );
-            write(place, signer, event, &format!("Retire the key {id}?"), id, &done)
+            let roles = roles_of(&place.work, id).into_iter();
+            let rotate = roles.map(|role| format!("`rotate-key --role {role} --remove {id}`")).collect::<Vec<_>>();
+            let left = match rotate.is_empty() {
+                true => String::new(),
+                false => {
+                    format!(" It still holds a role in the repository: take it out with {}.", rotate.join(" and "))
+                }
+            };
+            write(place, signer, event, &format!("Retire the key {id}?"), id, &format!("{id} is retired.{left}"))
         }
         Step::List { place } => list(place),
     }

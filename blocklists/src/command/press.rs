@@ -10,6 +10,7 @@ use signed_list::release::Class;
 use super::Failure;
 use super::place::{Place, now};
 use super::screen::{self, Look, paint};
+use super::view::Names;
 use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::person::{Introduction, Person, PersonId, PublicKey};
@@ -18,7 +19,7 @@ use crate::release::publish::Publisher;
 use crate::release::select::Share;
 use crate::release::store::Destination;
 use crate::release::work::{Lock, Work};
-use crate::report::grouped;
+use crate::report::{counted, entries, grouped};
 
 /// Who signs.
 #[derive(Debug, Args)]
@@ -88,6 +89,11 @@ impl Press {
         Publisher { work, lock, ledger, guard, people, now }
     }
 
+    /// What people are called.
+    pub async fn names(&self) -> Result<Names, Failure> {
+        Ok(Names::of(&self.ledger.members().await?))
+    }
+
     /// Who signs here.
     pub fn people(&self) -> &[Person] {
         &self.people
@@ -129,27 +135,32 @@ pub fn introduced(text: &str) -> Result<PublicKey, String> {
 }
 
 /// Prints what was done, and warnings to standard error.
-pub fn print(place: &Place, report: &Report) -> Result<(), Failure> {
-    place.print(report, || text(report))?;
+pub fn print(place: &Place, report: &Report, names: &Names) -> Result<(), Failure> {
+    place.print(report, || text(report, names))?;
+    warn(place, report);
+    Ok(())
+}
+
+/// Warnings, to standard error; a program has them in the report.
+pub fn warn(place: &Place, report: &Report) {
     if !place.json {
         for warning in &report.warnings {
             eprint!("{}", screen::wrap(&format!("friendly-blocklist: warning: {warning}"), 0));
         }
     }
-    Ok(())
 }
 
 /// What was done, for people.
-pub fn text(report: &Report) -> String {
+pub fn text(report: &Report, names: &Names) -> String {
     let mut out = String::new();
     if let Some(keys) = &report.keys {
         let (state, look) = if keys.in_force { ("in force", Look::Good) } else { ("waits", Look::Warn) };
         out += &screen::title("Keys", state, look);
         out += &screen::field("change", &keys.about);
-        out += &waits(&keys.waiting);
+        out += &waits(&keys.waiting, names);
     }
     for outcome in &report.classes {
-        out += &class_text(outcome);
+        out += &class_text(outcome, names);
     }
     out += &super::feeds::brief(&report.feeds);
     if let Some(version) = report.timestamp {
@@ -158,21 +169,22 @@ pub fn text(report: &Report) -> String {
     for copied in &report.copied {
         let what = match copied.files {
             0 => "has everything already".to_owned(),
-            files => format!("{} files, {} octets", grouped(files), grouped(copied.octets)),
+            files => format!("{}, {}", counted(files, "file"), counted(copied.octets, "octet")),
         };
         out += &screen::field("copied", &format!("{}: {what}", copied.to));
     }
     out
 }
 
-fn class_text(outcome: &Outcome) -> String {
+fn class_text(outcome: &Outcome, names: &Names) -> String {
     let word = outcome.class.word();
     if let Some(problem) = &outcome.problem {
         let title = screen::title(&format!("Class {word}"), "no release can be made", Look::Bad);
         return title + &screen::field("problem", problem);
     }
     let Some(serial) = outcome.serial else {
-        return screen::title(&format!("Class {word}"), "nothing to release", Look::Faint);
+        let title = screen::title(&format!("Class {word}"), "nothing to release", Look::Faint);
+        return title + &pinned(outcome.pinned_to, outcome.pinned_why.as_deref());
     };
     let (state, look) = match (outcome.published, &outcome.held) {
         (true, _) => ("in force", Look::Good),
@@ -181,6 +193,7 @@ fn class_text(outcome: &Outcome) -> String {
     };
     let mut out = screen::title(&format!("Class {word}, release {serial}"), state, look);
     out += &screen::field("why", &outcome.why.join("; "));
+    out += &pinned(outcome.pinned_to, outcome.pinned_why.as_deref());
     let epoch = outcome.epoch.map(|epoch| format!(", epoch {epoch}")).unwrap_or_default();
     let change = format!("{} come, {} go", grouped(outcome.added), grouped(outcome.removed));
     let (listed, all) = (grouped(outcome.listed), grouped(outcome.entries));
@@ -190,6 +203,10 @@ fn class_text(outcome: &Outcome) -> String {
     }
     if let Some(hash) = &outcome.hash {
         out += &screen::field("list", hash.get(..32).unwrap_or(hash));
+    }
+    if let Some(jump) = &outcome.rest {
+        let text = format!("{} more would come, too many at once: they wait for two people", grouped(jump.added));
+        out += &screen::field("held back", &text);
     }
     for refusal in &outcome.refused {
         out += &screen::field("left out", &format!("{}: {}", refusal.case, refusal.why));
@@ -208,16 +225,30 @@ fn class_text(outcome: &Outcome) -> String {
             ),
         );
         if let Some(person) = &outcome.override_asked_by {
-            out += &screen::field("", &format!("{person} has asked for it; somebody else has to agree"));
+            let reason = outcome.override_reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let who = names.show(person);
+            out += &screen::field("", &format!("{who} has asked for it; somebody else has to agree{reason}"));
         }
     }
-    out += &waits(&outcome.waiting);
+    out += &waits(&outcome.waiting, names);
     out
+}
+
+/// That a rollback is in force, and how it ends.
+pub fn pinned(to: Option<u64>, why: Option<&str>) -> String {
+    let text = to.map(|serial| screen::field("rollback", &rolled_back(serial, why)));
+    text.unwrap_or_default()
+}
+
+/// The same in a sentence.
+pub fn rolled_back(serial: u64, why: Option<&str>) -> String {
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("back at what release {serial} held{why}; what is new waits until `publish --resume` ends that")
 }
 
 /// What a feed brings, in a few words.
 fn share_text(share: &Share) -> String {
-    let mut text = format!("{}: {} entries", share.feed, grouped(share.entries));
+    let mut text = format!("{}: {}", share.feed, entries(share.entries));
     let rest = [
         (share.added, "come"),
         (share.removed, "go"),
@@ -231,16 +262,49 @@ fn share_text(share: &Share) -> String {
 }
 
 /// Who has still to sign.
-pub fn waits(waiting: &[Waiting]) -> String {
+pub fn waits(waiting: &[Waiting], names: &Names) -> String {
     let mut out = String::new();
     for Waiting { role, missing, by } in waiting {
-        let by = by.iter().map(PersonId::as_str).collect::<Vec<_>>().join(", ");
-        out += &screen::field("to sign", &format!("{role}: {missing} more, by {by}"));
+        out += &screen::field("to sign", &format!("{role}: {missing} more, by {}", people(by, names)));
     }
     if !waiting.is_empty() {
         out += &screen::field("", "with: friendly-blocklist sign --key FILE");
     }
     out
+}
+
+fn people(ids: &[PersonId], names: &Names) -> String {
+    ids.iter().map(|id| names.show(id)).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a release is not in force, whom it waits for, and what to do: one sentence. Nothing for one that is.
+pub fn standing(outcome: &Outcome, names: &Names) -> Option<String> {
+    let serial = outcome.serial.filter(|_| !outcome.published)?;
+    let word = outcome.class.word();
+    let release = format!("release {serial} of the class {word}");
+    if let Some(jump) = &outcome.held {
+        let (added, removed, limit) = (grouped(jump.added), grouped(jump.removed), grouped(jump.limit));
+        let of = jump.feed.as_ref().map_or_else(|| "the ledger".to_owned(), |feed| format!("the feed {feed}"));
+        let reason = outcome.override_reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let asked = outcome.override_asked_by.as_ref();
+        let asked = asked.map(|id| format!(" ({} has asked for it{reason})", names.show(id))).unwrap_or_default();
+        return Some(format!(
+            "{release} is held: {added} of {of} come and {removed} go, and no more than {limit} may at once; if that is \
+             right, two people let it pass with `overrule --class {word}`{asked}"
+        ));
+    }
+    let (mut missing, mut few): (Vec<String>, bool) = (Vec::new(), false);
+    for waiting in &outcome.waiting {
+        let text = format!("{} more by {}", waiting.missing, people(&waiting.by, names));
+        // The envelopes of a sealed list are signed by the same people as the list.
+        if !missing.contains(&text) {
+            missing.push(text);
+        }
+        few |= (waiting.by.len() as u64) < waiting.missing;
+    }
+    let few =
+        if few { "; that is too few: the holders of the root give the role other keys, with `rotate-key`" } else { "" };
+    Some(format!("{release} waits for signatures, {}; they give them with `sign`{few}", missing.join(", and ")))
 }
 
 /// One line on standard error.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use signed_list::release::Class;
+use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep};
@@ -15,9 +16,11 @@ use super::feeds::{self, Trouble};
 use super::place::{Place, block_on, now};
 use super::press::{self, Keys, Press};
 use super::screen;
+use super::view::Names;
 use crate::feed::fetch::Patience;
 use crate::feed::refresh::{Looked, What};
 use crate::ledger::Ledger;
+use crate::ledger::verify::Auditor;
 use crate::release::draft::Wish;
 use crate::release::outcome::Report;
 use crate::release::publish::PublishError;
@@ -39,7 +42,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Feeds that are due are fetched before the open lists are made; the list of the law never waits for them, and what
 /// fails leaves their last good content in the release.
 ///
-/// Exit status: 0 done; 1 not done, the reason is on standard error; 3 done, but a feed has a problem.
+/// Exit status: 0 in force, or nothing to release; 1 not done, the reason is on standard error; 3 done, but a feed has
+/// a problem; 4 a release is not in force yet, because it is held or waits for signatures.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Only this class; may be given several times
@@ -103,6 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         burn: arguments.burn_hidden,
         emergency: arguments.emergency,
         rollback: None,
+        reason: None,
         resume: arguments.resume,
         renew: arguments.watch.is_none(),
     };
@@ -144,9 +149,27 @@ pub async fn once(
     let count = troubles.len() + report.classes.iter().filter(|outcome| outcome.problem.is_some()).count();
     report.warnings.extend(troubles);
     // Told in any case: what is in force here is in force, even if a copy of it failed.
-    press::print(place, &report)?;
+    let names = names(place).await?;
+    press::print(place, &report, &names)?;
     copied?;
-    Ok(Trouble::of(count)?)
+    match report.classes.iter().find_map(|outcome| press::standing(outcome, &names)) {
+        Some(standing) => Err(Pending(standing).into()),
+        None => Ok(Trouble::of(count)?),
+    }
+}
+
+/// A release was made and is not in force yet: it is held, or waits for signatures. The program ends with a status of
+/// its own then, so that a timer unit can tell.
+#[derive(Debug, Error)]
+#[error("not in force yet: {0}")]
+pub struct Pending(String);
+
+/// What people are called.
+async fn names(place: &Place) -> Result<Names, Failure> {
+    let ledger = place.open().await?;
+    let names = Names::of(&ledger.members().await?);
+    ledger.close().await;
+    Ok(names)
 }
 
 /// The wish for the list of the law, and the wish for what may have to wait for feeds. The first only if the law's list
@@ -208,6 +231,10 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
         feeds::look_beside(place.work.clone(), wish.classes.clone(), patience, tell.clone());
     }
     let mut looked: Vec<Looked> = Vec::new();
+    // Now, so that the first decision does not wait for it: a hundred thousand entries take seconds. What is wrong is told
+    // where something is to be released.
+    let mut auditor = Auditor::default();
+    let _ = ledger.verify_on(&mut auditor).await;
     let mut uncopied = true;
     let mut failures = 0u32;
     let mut told: Vec<String> = Vec::new();
@@ -216,15 +243,24 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
         // Without an answer now, older entries count once more.
         seen = ledger.head().await.map_or(seen, |head| head.number);
         let begin = now();
-        let mut report = Report { feeds: mem::take(&mut looked), ..Report::default() };
+        let mut report =
+            Report { feeds: mem::take(&mut looked), auditor: mem::take(&mut auditor), ..Report::default() };
         let done = cycle(arguments, &wish, &mut report, &mut uncopied).await;
+        auditor = mem::take(&mut report.auditor);
         if report.timestamp.is_some() || report.copied.iter().any(|copied| copied.files > 0) {
             line(place, &report)?;
         }
         // What stays wrong is told once.
-        let problems: Vec<String> = report.classes.iter().filter_map(|outcome| outcome.problem.clone()).collect();
-        if problems != told {
-            problems.iter().for_each(|problem| press::note(&format!("friendly-blocklist: {problem}")));
+        let mut problems: Vec<String> = report.classes.iter().filter_map(|outcome| outcome.problem.clone()).collect();
+        let names = ledger.members().await.map(|members| Names::of(&members)).unwrap_or_default();
+        problems.extend(report.classes.iter().filter_map(|outcome| press::standing(outcome, &names)));
+        problems.extend(report.classes.iter().filter_map(|outcome| {
+            let back = press::rolled_back(outcome.pinned_to?, outcome.pinned_why.as_deref());
+            Some(format!("the class {} is {back}", outcome.class.word()))
+        }));
+        if done.is_ok() && problems != told {
+            let new = problems.iter().filter(|problem| !told.contains(problem));
+            new.for_each(|problem| press::note(&format!("friendly-blocklist: {problem}")));
             told = problems;
         }
         let pause = match done {

@@ -4,7 +4,7 @@ use clap::Args;
 use signed_list::release::Class;
 
 use super::Failure;
-use super::place::{Place, block_on};
+use super::place::{Place, Why, block_on};
 use super::press::{self, Keys};
 use crate::release::draft::Wish;
 
@@ -12,6 +12,12 @@ use crate::release::draft::Wish;
 ///
 /// What has been taken off the list since stays off it. Until `publish --resume`, new entries wait and only what is
 /// taken off is published: put the ledger right first.
+///
+/// The jump guard does not hold a rollback for what it takes off the list, however much that is: this is how a mistake
+/// is undone at once. It holds what would come back, beyond the limit of release.toml. Both `publish` and `status` say
+/// that a class is rolled back, with the reason given here.
+///
+/// Exit status as of `publish`: 4 if the release is not in force yet.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The class
@@ -23,6 +29,9 @@ pub struct Arguments {
     to: u64,
 
     #[command(flatten)]
+    why: Why,
+
+    #[command(flatten)]
     keys: Keys,
 
     #[command(flatten)]
@@ -31,6 +40,7 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let wish = Wish { classes: vec![arguments.class], rollback: Some(arguments.to), ..Wish::default() };
+    let reason = Some(arguments.why.reason()?.as_str().to_owned());
+    let wish = Wish { classes: vec![arguments.class], rollback: Some(arguments.to), reason, ..Wish::default() };
     block_on(super::publish::once(&arguments.place, &arguments.keys, &wish, &[], None))
 }

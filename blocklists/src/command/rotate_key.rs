@@ -1,9 +1,12 @@
 //! `friendly-blocklist rotate-key`: other keys, or the same with new dates.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use signed_list::release::Class;
 
 use super::Failure;
+use super::admin;
 use super::place::{Place, block_on};
 use super::press::{self, Keys, Press};
 use super::sign;
@@ -18,8 +21,8 @@ use crate::release::stage::{KEYS, Stage};
 /// The change is signed by the holders of the root: when they change themselves, by the old ones and by the new ones.
 /// New keys of a class also sign what is in force of it. Whoever is not here signs later with `sign`.
 ///
-/// After a theft of the publisher's own key: rotate-key --role online, and the thief's metadata are void, whatever
-/// versions they had.
+/// After a theft of the publisher's own key: rotate-key --role online --admin FILE, and the thief's metadata are void,
+/// whatever versions they had; the ledger retires the old key and knows the new one.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Whose keys change; online stands for snapshot and timestamp, the publisher's own key
@@ -45,6 +48,10 @@ pub struct Arguments {
     /// Take a staged change back
     #[arg(long, conflicts_with_all = ["role", "add", "remove", "threshold", "renew"])]
     drop: bool,
+
+    /// An admin of the ledger, who retires the publisher's old key there and registers the new one; with --role online
+    #[arg(long, value_name = "FILE", requires = "role")]
+    admin: Option<PathBuf>,
 
     /// Copy to this place instead of those in release.toml; several times
     #[arg(long, value_name = "PLACE")]
@@ -83,19 +90,30 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         let ceremony = Ceremony::of(&base.root, &base.targets)?;
         let change = change(arguments, &ceremony)?;
-        let stage = publisher.change_keys(change, &base)?;
-        keys.confirm(&format!("Sign this change? {}", stage.plan.about))?;
+        if arguments.admin.is_some() && change != Change::Online {
+            return Err("--admin registers the publisher's own key; it goes with --role online".into());
+        }
+        let admin = match &arguments.admin {
+            Some(path) => Some(admin::read(path, &press.ledger).await?),
+            None => None,
+        };
+        let before = press.work.online()?.id();
+        // Nothing is left behind by who says no.
+        keys.confirm(&format!("Sign this change? {}", change.about()))?;
+        publisher.change_keys(change, &base)?;
         let mut report = Report::default();
         sign::all_staged(&press, &mut report).await?;
         // Releases that wait for signatures are not what this is about.
         report.classes.retain(|outcome| outcome.published);
-        let unregistered = press.ledger.member(&press.work.online()?.id()).await?.is_none();
-        if unregistered && report.keys.as_ref().is_some_and(|keys| keys.in_force) {
-            report.warnings.push(format!(
-                "the publisher's own key {} is not registered in the ledger; where it notes releases, an admin registers \
-                 it with `person add`",
-                press.work.online()?.id()
-            ));
+        let in_force = report.keys.as_ref().is_some_and(|keys| keys.in_force);
+        match admin {
+            Some(admin) if in_force => admin::hand_over(&press, &before, &admin).await?,
+            Some(_) => report.warnings.push(format!(
+                "the publisher keeps the key {before} until all have signed; then an admin retires it with `person \
+                 retire`, and registers the new one: {}",
+                press.work.how_to_register()
+            )),
+            None => {}
         }
         sign::finish(&press, &arguments.to, report, place).await
     })

@@ -9,11 +9,13 @@ use super::Failure;
 use super::place::{Place, block_on};
 use super::press::{self, Keys, Press};
 use super::screen;
+use super::view::Names;
+use crate::ledger::event::Role;
 use crate::release::outcome::{Outcome, Report};
 use crate::release::publish::Publisher;
 use crate::release::repository::Metadata;
 use crate::release::stage::{Plan, Stage, StageError};
-use crate::report::grouped;
+use crate::report::{counted, grouped};
 
 /// Sign a staged release or a staged change of keys
 ///
@@ -66,6 +68,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if stages.is_empty() {
             return Err(StageError::Nothing(press.work.staged()).into());
         }
+        if stages.iter().any(|stage| stage.plan.release.is_some()) {
+            publisher.refuse_retired().await?;
+        }
         let copy = match &arguments.from {
             None => None,
             Some(path) => Some(open(path)?),
@@ -91,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             tell(&publisher, stage, base.as_ref(), &mut report).await?;
         }
         if let Some(error) = refused.filter(|_| !held) {
-            return Err(error.into());
+            return Err(named(error, &press.names().await?).into());
         }
         if signed == 0 {
             report.warnings.push("no signature is new: these keys have signed all of it already".to_owned());
@@ -121,12 +126,29 @@ pub async fn all_staged(press: &Press, report: &mut Report) -> Result<(), Failur
 pub async fn finish(press: &Press, to: &[String], mut report: Report, place: &Place) -> Result<(), Failure> {
     let publisher = press.publisher();
     publisher.settle(&mut report).await?;
+    let online = press.work.online()?;
+    let registered = press.ledger.member(&online.id()).await?.is_some_and(|member| member.is(Role::Operator));
+    if !registered && report.keys.as_ref().is_some_and(|keys| keys.in_force) {
+        report.warnings.push(format!(
+            "the publisher's own key {} is not registered in the ledger and cannot note releases there; an admin registers \
+             it: {}",
+            online.id(),
+            press.work.how_to_register()
+        ));
+    }
     let copied = match report.timestamp {
         Some(_) => publisher.copy(&press.destinations(to)?, &mut report).await,
         None => Ok(()),
     };
-    press::print(place, &report)?;
+    press::print(place, &report, &press.names().await?)?;
     Ok(copied?)
+}
+
+/// A refusal that calls the holders by what they are called.
+fn named(error: StageError, names: &Names) -> StageError {
+    let StageError::NoHolder { key, roles, holders } = error else { return error };
+    let named = holders.split(", ").map(|id| id.parse().map_or(id.to_owned(), |id| names.show(&id)));
+    StageError::NoHolder { key, roles, holders: named.collect::<Vec<_>>().join(", ") }
 }
 
 /// Whether a staged release is what the ledger says.
@@ -169,7 +191,13 @@ fn summary(plan: &Plan) -> String {
         text += &screen::field("feed", &format!("{}: {entries} names, {hash}...", pin.feed));
     }
     if let Some(epoch) = card.epoch {
-        text += &screen::field("epoch", &format!("{epoch}, opened to {} resolvers", card.recipients.len()));
+        text += &screen::field(
+            "epoch",
+            &format!("{epoch}, opened to {}", counted(card.recipients.len() as u64, "resolver")),
+        );
+    }
+    if card.only_of.is_some() {
+        text += &screen::field("held back", "what is new, which is too much at once and waits for two people");
     }
     if let Some(serial) = card.pinned_to {
         text += &screen::field("rollback", &format!("to what release {serial} held"));

@@ -9,13 +9,15 @@ use signed_list::release::Class;
 
 use super::Failure;
 use super::place::{Place, block_on, case, now};
+use super::press;
 use super::screen::{self, Cell, Look, cell, marked};
 use super::view::{self, Docket};
 use crate::ledger::case::{Case, Waiting};
 use crate::ledger::event::ReleaseRecord;
 use crate::ledger::rules::Refused;
 use crate::ledger::words::CaseId;
-use crate::ledger::{UnixMillis, UnixSeconds, minute};
+use crate::ledger::{Ledger, UnixMillis, UnixSeconds, minute};
+use crate::release::state::{InForce, RetiredHolder, State};
 use crate::release::work::Work;
 use crate::takedown::moment_of;
 
@@ -76,6 +78,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let mut overview =
                     Overview::of(&ledger.cases_counted(at).await?, ledger.all_returned().await?.len(), releases, at);
                 overview.feeds = feeds(place)?;
+                // Of another time nobody knows what will be enforced.
+                overview.repository = if arguments.at.is_none() { repository(place, &ledger).await? } else { None };
+                overview.names = Names::of(&ledger.members().await?);
                 place.print(&overview, || overview.text(at, if arguments.all { usize::MAX } else { SHOWN }))?;
             }
         }
@@ -91,8 +96,19 @@ struct Overview {
     states: BTreeMap<&'static str, usize>,
     returned: usize,
     releases: Vec<ReleaseRecord>,
+    repository: Option<State>,
     feeds: Option<Feeds>,
     waiting: Vec<Queued>,
+    #[serde(skip)]
+    names: Names,
+}
+
+/// Where the repository of a work directory stands, if it is one of a publisher.
+async fn repository(place: &Place, ledger: &Ledger) -> Result<Option<State>, Failure> {
+    if !place.work.join("release.toml").exists() {
+        return Ok(None);
+    }
+    Ok(Some(State::of(&Work::open(&place.work)?, ledger).await?))
 }
 
 /// How many public lists are fetched, and what is wrong with them.
@@ -134,8 +150,10 @@ impl Overview {
             states: BTreeMap::new(),
             returned,
             releases,
+            repository: None,
             feeds: None,
             waiting: Vec::new(),
+            names: Names::default(),
         };
         for class in Class::ALL {
             overview.in_force.insert(class.word(), 0);
@@ -175,10 +193,13 @@ impl Overview {
                     }
                     None => "none yet".to_owned(),
                 };
-                vec![marked(*class, Look::Strong), cell(count.to_string()), cell(released)]
+                vec![marked(*class, Look::Strong), cell(self.decided(class, *count)), cell(released)]
             })
             .collect();
         out += &screen::table(&["LIST", "CASES", "NEWEST RELEASE"], &rows);
+        for (class, back) in self.rolled_back() {
+            out += &screen::wrap(&format!("The class {class} is {back}."), 0);
+        }
         let states: Vec<String> = self.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let all = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
         let _ = writeln!(
@@ -200,7 +221,11 @@ impl Overview {
         }
 
         out.push('\n');
-        out += &screen::title("Waiting", &self.waiting.len().to_string(), Look::Faint);
+        let standing = self.standing();
+        out += &screen::title("Waiting", &(standing.len() + self.waiting.len()).to_string(), Look::Faint);
+        for sentence in &standing {
+            out += &screen::wrap(sentence, 0);
+        }
         let rows: Vec<Vec<Cell>> = self
             .waiting
             .iter()
@@ -218,14 +243,65 @@ impl Overview {
             })
             .collect();
         if rows.is_empty() {
-            out += "Nothing waits for anybody.\n";
+            out += if standing.is_empty() { "Nothing waits for anybody.\n" } else { "" };
             return out;
+        }
+        if !standing.is_empty() {
+            out.push('\n');
         }
         out += &screen::table(&["CASE", "STATE", "WAITS FOR", "DUE"], &rows);
         if self.waiting.len() > rows.len() {
             let _ = writeln!(out, "... and {} more; --all shows them.", self.waiting.len() - rows.len());
         }
         out
+    }
+}
+
+impl Overview {
+    /// How many cases of a class are to be blocked, and how many resolvers are told to block, where that differs.
+    fn decided(&self, class: &str, decided: usize) -> String {
+        let Some(repository) = &self.repository else { return decided.to_string() };
+        match repository.in_force.iter().find(|it| it.class.word() == class) {
+            Some(it) if it.cases != decided as u64 => format!("{decided} decided, {} enforced", it.cases),
+            None if decided > 0 => format!("{decided} decided, 0 enforced"),
+            _ => decided.to_string(),
+        }
+    }
+
+    /// The classes that are rolled back, and to what.
+    fn rolled_back(&self) -> Vec<(&'static str, String)> {
+        let in_force = self.repository.iter().flat_map(|repository| &repository.in_force);
+        let back = |it: &InForce| Some((it.class.word(), press::rolled_back(it.pinned_to?, it.pinned_why.as_deref())));
+        in_force.filter_map(back).collect()
+    }
+
+    /// What waits beside cases, and for whom: a sentence each.
+    fn standing(&self) -> Vec<String> {
+        let Some(State { staged, keys, retired, .. }) = &self.repository else { return Vec::new() };
+        let mut sentences: Vec<String> =
+            staged.iter().filter_map(|outcome| press::standing(outcome, &self.names)).collect();
+        if let Some(keys) = keys {
+            let people = keys.waiting.iter().map(|it| {
+                let by: Vec<String> = it.by.iter().map(|id| self.names.show(id)).collect();
+                format!("{}: {} more by {}", it.role, it.missing, by.join(", "))
+            });
+            let people = people.collect::<Vec<_>>().join("; ");
+            sentences.push(format!("the change of keys ({}) waits for signatures, {people}", keys.about));
+        }
+        for RetiredHolder { person, role } in retired {
+            let who = self.names.show(person);
+            sentences.push(format!(
+                "the key {who} is retired and still holds the role {role}; take it out with `rotate-key --role {role} \
+                 --remove {person}`, and --add another key where too few are left"
+            ));
+        }
+        for sentence in &mut sentences {
+            if let Some(first) = sentence.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            sentence.push('.');
+        }
+        sentences
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -10,12 +10,12 @@ use super::Failure;
 use super::place::{Place, block_on};
 use super::screen::{self, Look, cell, marked};
 use crate::ledger::date;
-use crate::release::client::Client;
+use crate::release::client::{Client, ClientError};
 use crate::release::repository::expiry;
 use crate::release::store;
 use crate::release::verify::{Verified, verify};
 use crate::release::work::Work;
-use crate::report::grouped;
+use crate::report::{counted, grouped};
 
 /// Check a repository as a resolver would, from a pinned root
 ///
@@ -50,7 +50,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             (None, None) => return Err("name the root that is trusted with --root FILE".into()),
         };
         let pinned = fs::read(&root).map_err(|error| format!("{}: {error}", root.display()))?;
-        let client = Client::open(&pinned, HashMap::new(), store::reader(&arguments.from)?).await?;
+        let from = &arguments.from;
+        if !from.contains("://") && !Path::new(from).is_dir() {
+            return Err(format!("{from}: there is no such directory; check the address").into());
+        }
+        let client =
+            Client::open(&pinned, HashMap::new(), store::reader(from)?).await.map_err(|error| match error {
+                ClientError::Unreachable(_) => format!("{from}: {error}; check the address, and that its server runs"),
+                ClientError::NoRepository(_) => format!("{from}: {error}; check the address"),
+                error => format!("{from}: {error}"),
+            })?;
         let verified = verify(&client, work.as_ref()).await?;
         place.print(&verified, || text(&client, &verified))
     })
@@ -63,12 +72,12 @@ fn text(client: &Client, verified: &Verified) -> String {
     let expires = date(expiry(timestamp.expires));
     out += &screen::field("root", &format!("version {}", repository.root().signed.version));
     out += &screen::field("timestamp", &format!("version {}, until {expires}", timestamp.version));
-    let (files, octets) = (grouped(verified.files), grouped(verified.octets));
-    out += &screen::field("files", &format!("{files} with {octets} octets, all with the right hash"));
+    let (files, octets) = (counted(verified.files, "file"), counted(verified.octets, "octet"));
+    out += &screen::field("files", &format!("{files} with {octets}, all with the right hash"));
     let mut rows = Vec::new();
     for class in &verified.classes {
         let about = match (class.opened, class.envelopes) {
-            (true, Some(envelopes)) => format!("list opened, {} envelopes", grouped(envelopes)),
+            (true, Some(envelopes)) => format!("list opened, {}", counted(envelopes, "envelope")),
             (true, None) => "list opened".to_owned(),
             (false, _) => "sealed; its key is in the work directory".to_owned(),
         };

@@ -23,6 +23,7 @@ use crate::takedown::scheme::Scheme;
 pub const NEIGHBOURS: usize = 5;
 
 /// People by what colleagues call them.
+#[derive(Default)]
 pub struct Names(HashMap<PersonId, String>);
 
 impl Names {

@@ -227,7 +227,8 @@ fn look(url: &Url, private: bool) -> Result<(), Astray> {
 }
 
 fn shown(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// Looks host names up, and leaves private addresses out.
@@ -301,7 +302,8 @@ fn unreachable(error: &reqwest::Error) -> FetchError {
         }
         cause = error.source();
     }
-    FetchError::Unreachable(all_of(error))
+    let at = error.url().map(|url| format!("{}: ", shown(url))).unwrap_or_default();
+    FetchError::Unreachable(format!("{at}{}", all_of(error)))
 }
 
 /// An error with its causes: "error sending request" alone helps nobody. Without the address, which may hold a secret.

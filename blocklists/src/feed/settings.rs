@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -10,9 +9,8 @@ use signed_list::list::Scope;
 use signed_list::release::Class;
 use thiserror::Error;
 use toml::Spanned;
-use url::{Host, Url};
+use url::Url;
 
-use super::fetch::is_private;
 use super::names::Allowed;
 use crate::intake::Format;
 use crate::ledger::words::Word;
@@ -287,14 +285,10 @@ impl Lines<'_> {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(self.at(text, "url must begin with https:// or http://; a file is named with file"));
         }
-        // Whoever writes such an address means it.
-        let literal = match url.host() {
-            Some(Host::Ipv4(address)) => is_private(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => is_private(IpAddr::V6(address)),
-            Some(Host::Domain(_)) => false,
-            None => return Err(self.at(text, "url names no host")),
-        };
-        Ok(Place::Web { url, private: private || literal })
+        if url.host().is_none() {
+            return Err(self.at(text, "url names no host"));
+        }
+        Ok(Place::Web { url, private })
     }
 }
 

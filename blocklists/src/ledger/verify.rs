@@ -118,11 +118,29 @@ impl Ledger {
         if said != "ok" {
             return Err(self.broken(0, Flaw::File(said)));
         }
-        let mut auditor = Auditor::default();
-        self.walk(&mut db, &mut auditor, noted).await?;
+        self.follow_all(&mut db, &mut Auditor::default(), noted).await
+    }
 
+    /// The same, for a program that does it often: entries that the auditor has seen are not checked again, the tables
+    /// are. The chain up to there was looked at when the ledger was opened, and has to end where the auditor left it.
+    pub async fn verify_on(&self, auditor: &mut Auditor) -> Result<Head, LedgerError> {
+        let mut db = self.pool.begin().await.map_err(|error| self.told(error))?;
+        self.follow_all(&mut db, auditor, None).await
+    }
+
+    async fn follow_all(
+        &self,
+        db: &mut sqlx::SqliteConnection,
+        auditor: &mut Auditor,
+        noted: Option<&Head>,
+    ) -> Result<Head, LedgerError> {
+        self.walk(db, auditor, noted).await?;
+        let tail = store::tail(db).await.map_err(|error| self.told(error))?;
+        if (tail.number, tail.hash) != (auditor.books.count, auditor.books.hash) {
+            return Err(self.broken(auditor.books.count, Flaw::Hash));
+        }
         let told = |error| self.told(error);
-        let books = store::books(&mut db).await.map_err(told)?;
+        let books = store::books(db).await.map_err(told)?;
         let entered = auditor.books();
         let table = |same: bool, table: &str| {
             if same { Ok(()) } else { Err(self.broken(0, Flaw::Table(table.to_owned()))) }
@@ -134,7 +152,7 @@ impl Ledger {
         table(books.returned == entered.returned, "returned records")?;
         table(books.overrides == entered.overrides, "overrides")?;
         table(books.releases == entered.releases, "releases")?;
-        let listings = store::listings(&mut db).await.map_err(told)?;
+        let listings = store::listings(db).await.map_err(told)?;
         let expected = entered.cases.values().flat_map(|case| {
             case.listings.iter().enumerate().map(|(ordinal, listing)| {
                 let row = (case.facts.class, listing.from, listing.review_by, listing.until);

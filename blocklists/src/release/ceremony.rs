@@ -32,6 +32,19 @@ pub enum Change {
     Renew,
 }
 
+impl Change {
+    /// What it does, in a few words.
+    pub fn about(&self) -> String {
+        let signers = |holders: &Holders| format!("{} keys, {} of them sign", holders.keys.len(), holders.threshold);
+        match self {
+            Change::Root(holders) => format!("root and targets: {}", signers(holders)),
+            Change::Class(class, holders) => format!("the class {}: {}", class.word(), signers(holders)),
+            Change::Online => "snapshot and timestamp: the publisher gets a new key of its own".to_owned(),
+            Change::Renew => "root and targets: the same keys with new dates".to_owned(),
+        }
+    }
+}
+
 /// Why keys cannot be changed.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the sentences say it
@@ -140,18 +153,14 @@ impl Publisher<'_> {
         }
         let mut ceremony = Ceremony::of(&base.root, &base.targets)?;
         let mut online = None;
-        let about;
+        let mut about = change.about();
+        let renew = change == Change::Renew;
         match change {
-            Change::Root(holders) => {
-                about = format!("root and targets: {} keys, {} of them sign", holders.keys.len(), holders.threshold);
-                ceremony.root = holders;
-            }
+            Change::Root(holders) => ceremony.root = holders,
             Change::Class(class, holders) => {
                 if self.work.scheme.categories(class).is_empty() {
                     return Err(CeremonyError::NoCategories(class.word()));
                 }
-                let (keys, threshold) = (holders.keys.len(), holders.threshold);
-                about = format!("the class {}: {keys} keys, {threshold} of them sign", class.word());
                 ceremony.classes.insert(class, holders);
             }
             Change::Online => {
@@ -161,14 +170,13 @@ impl Publisher<'_> {
                 ceremony.online = key.0.public();
                 online = Some(key.1);
             }
-            Change::Renew => about = "root and targets: the same keys with new dates".to_owned(),
+            Change::Renew => {}
         }
         check(&ceremony)?;
 
         let before = Ceremony::of(&base.root, &base.targets)?;
         let now = self.seconds();
         let years = now + self.work.settings.expiry.root_days * DAY;
-        let renew = about.ends_with("new dates");
         let mut documents = Vec::new();
         if renew || ceremony.root != before.root || ceremony.online != before.online {
             documents.push(ceremony.root(base.root.signed.version.get() + 1, years)?);

@@ -23,6 +23,10 @@ use url::Url;
 pub enum ClientError {
     #[error("{0}")]
     Refused(String),
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("there is no repository there: {0} is missing")]
+    NoRepository(String),
     #[error("the target {0} is not in the repository")]
     Absent(String),
 }
@@ -80,7 +84,13 @@ impl Client {
         };
         let loader = RepositoryLoader::new(&root, base("metadata")?, base("targets")?);
         let files = Files { first: Arc::new(first), store };
-        let repository = loader.transport(files).load().await.map_err(refused)?;
+        let repository = loader.transport(files).load().await.map_err(|error| match error {
+            // Each of these is there in any repository.
+            tough::error::Error::Transport { source, url, .. } if source.kind() == TransportErrorKind::FileNotFound => {
+                ClientError::NoRepository(url.path().trim_start_matches('/').to_owned())
+            }
+            error => refused(error),
+        })?;
         Ok(Client { repository })
     }
 
@@ -105,8 +115,22 @@ impl Client {
     }
 }
 
+/// The first cause of an error: the sentences around it repeat addresses that are none.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 /// With all its causes: the outermost sentence of `tough` often says only which document it was.
 fn refused(error: tough::error::Error) -> ClientError {
+    if let tough::error::Error::Transport { source, .. } = &error
+        && source.kind() == TransportErrorKind::Other
+    {
+        return ClientError::Unreachable(innermost(source));
+    }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {

@@ -22,6 +22,8 @@ pub struct Wish {
     pub emergency: bool,
     /// Go back to what this release held, and stay there.
     pub rollback: Option<u64>,
+    /// Why.
+    pub reason: Option<String>,
     /// Do not stay there any longer.
     pub resume: bool,
     /// Sign the timestamp even if it is not due.
@@ -37,6 +39,8 @@ pub struct Draft {
     pub moves: Moves,
     /// It will hold what this older release held.
     pub pinned_to: Option<u64>,
+    /// Why, as who did it said.
+    pub pinned_why: Option<String>,
     /// It begins an epoch.
     pub new_epoch: bool,
     /// Resolvers that it is encrypted to, sorted.
@@ -74,10 +78,10 @@ pub fn draft(circumstances: &Circumstances<'_>, wish: &Wish, settings: &Settings
     let mut moves = before.map(|card| card.moves).unwrap_or_default();
     moves.burnt = moves.burnt.saturating_add(wish.burn);
     moves.emergency = moves.emergency.saturating_add(u32::from(wish.emergency));
-    let pinned_to = match (wish.rollback, wish.resume) {
-        (Some(serial), _) => Some(serial),
-        (None, true) => None,
-        (None, false) => before.and_then(|card| card.pinned_to),
+    let (pinned_to, pinned_why) = match (wish.rollback, wish.resume) {
+        (Some(serial), _) => (Some(serial), wish.reason.clone()),
+        (None, true) => (None, None),
+        (None, false) => before.map_or((None, None), |card| (card.pinned_to, card.pinned_why.clone())),
     };
 
     let mut why = Vec::new();
@@ -89,6 +93,7 @@ pub fn draft(circumstances: &Circumstances<'_>, wish: &Wish, settings: &Settings
             serial: circumstances.newest + 1,
             moves,
             pinned_to,
+            pinned_why,
             new_epoch: class.is_sealed(),
             recipients,
             why,
@@ -135,7 +140,7 @@ pub fn draft(circumstances: &Circumstances<'_>, wish: &Wish, settings: &Settings
         why.push(format!("the metadata expires in {} days", remaining / DAY));
     }
     let serial = circumstances.newest + 1;
-    Draft { serial, moves, pinned_to, new_epoch, recipients: circumstances.recipients.clone(), why }
+    Draft { serial, moves, pinned_to, pinned_why, new_epoch, recipients: circumstances.recipients.clone(), why }
 }
 
 impl Draft {
@@ -145,6 +150,7 @@ impl Draft {
         self.serial == staged.serial
             && self.moves == staged.moves
             && self.pinned_to == staged.pinned_to
+            && self.pinned_why == staged.pinned_why
             && self.recipients == staged.recipients
             && self.new_epoch == new_epoch
     }
@@ -170,6 +176,8 @@ mod tests {
             decided_until: 0,
             moves: Moves::default(),
             pinned_to: None,
+            pinned_why: None,
+            only_of: None,
             overridden: false,
             recipients: if class.is_sealed() { vec!["aa".into(), "bb".into()] } else { Vec::new() },
             feeds: Vec::new(),

@@ -157,6 +157,11 @@ impl Index {
         &self.origins[entry.origin as usize]
     }
 
+    /// Whether any of its entries comes from there.
+    pub fn has_origin(&self, origin: &Origin) -> bool {
+        self.origins.binary_search(origin).is_ok()
+    }
+
     /// How many entries come from the ledger (`None`) and from each feed.
     pub fn count<'a>(&'a self, entries: &[Indexed]) -> HashMap<Option<&'a str>, u64> {
         let mut counts: Vec<u64> = vec![0; self.origins.len()];

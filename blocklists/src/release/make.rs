@@ -5,7 +5,7 @@ use std::fs;
 use std::mem;
 use std::time::Instant;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use signed_list::digest::DigestKey;
 use signed_list::release::{Class, Manifest, shards_for};
 use tough::TargetName;
@@ -15,17 +15,18 @@ use super::canary::Canaries;
 use super::draft::{Circumstances, Draft, Wish, draft};
 use super::epoch::{Envelopes, Epoch, shards};
 use super::hold::Jump;
-use super::index::{Change, Index};
-use super::outcome::{Outcome, Report, waiting};
+use super::index::{Change, Index, Origin};
+use super::outcome::{Outcome, Report};
 use super::payload::{File, Parts, PayloadError, payload};
 use super::publish::{PublishError, Publisher, io};
 use super::repository::{self, Document, EPOCH, Holders, Metadata, expiry};
 use super::select::{self, Entry, Head, Refusal, Selection, Share};
 use super::stage::{Plan, Release, Stage, StageError};
+use super::state;
 use super::supply;
 use super::work::{Card, Pin, WorkError, read_json};
 use super::zones;
-use crate::person::{hex, unhex};
+use crate::person::hex;
 
 const DAY: u64 = 86_400;
 
@@ -53,6 +54,8 @@ pub struct Survey {
     pub before: Index,
     /// It changes so much at once that two people have to let it pass.
     pub jump: Option<Jump>,
+    /// So much would come at once that it waits for two people: this is what can be released without them.
+    pub rest: Option<Jump>,
     added: u64,
     removed: u64,
     decided: Vec<u64>,
@@ -79,8 +82,6 @@ impl Publisher<'_> {
         // A decision of this very second may have been taken since the clock was read. It is in the list, so it counts.
         let latest = listed.iter().map(|entry| entry.decided_at_ms).max().unwrap_or(0);
         let decided_until = self.now.max(latest);
-        let decided_before = current.card.as_ref().map_or(0, |card| card.decided_until);
-        let decided = self.ledger.decisions_between(class, decided_before, decided_until).await?;
         let start = report.phase("ledger", start);
 
         let staged = Stage::find(self.work, class.word())?;
@@ -92,11 +93,25 @@ impl Publisher<'_> {
         if let Some(serial) = draft.pinned_to {
             self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
         }
-        let index = Index::of(&entries, &self.work.index_key());
+        let mut index = Index::of(&entries, &self.work.index_key());
         let before = mem::take(&mut current.index);
-        let change = index.change(&before);
+        let mut change = index.change(&before);
+        let mut jump = self.jump(class, &draft, &change, &index, &before);
+        let mut rest = None;
+        if jump.is_some()
+            && current.card.is_some()
+            && let Some(goes) = self.without_additions(class, &draft, &entries, &change, &before)
+        {
+            (entries, index) = goes;
+            change = index.change(&before);
+            rest = jump.take();
+            for share in &mut feeds {
+                let of = |entry: &&Entry| entry.origin.feed() == Some(&share.feed);
+                share.entries = entries.iter().filter(of).count() as u64;
+            }
+        }
+        let decided = self.decided(class, &current, &before, &entries, rest.is_some(), decided_until).await?;
         let (added, removed) = (change.added.len() as u64, change.removed.len() as u64);
-        let jump = self.jump(class, &draft, &change, &index, &before);
         supply::count(&mut feeds, &index.count_feeds(&change.added), &before.count_feeds(&change.removed));
         drop(change);
         report.phase("select", start);
@@ -109,6 +124,7 @@ impl Publisher<'_> {
             index,
             before,
             jump,
+            rest,
             added,
             removed,
             decided,
@@ -130,7 +146,10 @@ impl Publisher<'_> {
         let mut survey = self.survey(class, holders, wish, base, report).await?;
         let (refused, feeds) = (mem::take(&mut survey.refused), mem::take(&mut survey.feeds));
         let (why, added, removed) = (survey.why(), survey.added, survey.removed);
-        let mut outcome = Outcome { why, added, removed, refused, feeds, ..Outcome::of(class) };
+        let rest = survey.rest.take();
+        let only_of = rest.as_ref().and(survey.current.card.as_ref()).map(|card| card.serial);
+        let mut outcome = Outcome { why, added, removed, refused, feeds, rest, ..Outcome::of(class) };
+        (outcome.pinned_to, outcome.pinned_why) = (survey.draft.pinned_to, survey.draft.pinned_why.clone());
         let staged = survey.staged.take();
         if outcome.why.is_empty() {
             if let Some(stage) = staged {
@@ -142,9 +161,10 @@ impl Publisher<'_> {
             }
             return Ok(outcome);
         }
+        self.verify_ledger(report).await?;
         let mut stage = match staged.filter(|stage| !wish.new_epoch && survey.is_staged(stage)) {
             Some(stage) => stage,
-            None => self.make(class, &survey, base, report)?,
+            None => self.make(class, &survey, only_of, base, report)?,
         };
         let start = Instant::now();
         for person in self.people {
@@ -161,23 +181,7 @@ impl Publisher<'_> {
 
     /// Puts down where a staged release stands.
     pub async fn tell(&self, stage: &Stage, base: &Metadata, outcome: &mut Outcome) -> Result<(), PublishError> {
-        outcome.waiting = waiting(&stage.standings(Some(base))?);
-        let Some(Release { card, jump, .. }) = &stage.plan.release else { return Ok(()) };
-        outcome.serial = Some(card.serial);
-        (outcome.listed, outcome.entries) = (card.listed, card.entries);
-        outcome.epoch = card.epoch;
-        outcome.hash = Some(card.hash.clone());
-        (outcome.added, outcome.removed) = (card.added, card.removed);
-        outcome.held = jump.clone();
-        if let Some(hash) = unhex(&card.hash).filter(|_| jump.is_some())
-            && let Some(said) = self.ledger.overriding(card.class, &hash).await?
-        {
-            outcome.override_asked_by = Some(said.requested.by);
-            if said.approved.is_some() {
-                outcome.held = None;
-            }
-        }
-        Ok(())
+        state::tell(self.ledger, stage, Some(base), outcome).await
     }
 
     fn current(&self, class: Class, base: &Metadata) -> Result<Current, PublishError> {
@@ -245,7 +249,14 @@ impl Publisher<'_> {
     }
 
     /// Makes the files and documents of a release and stages them.
-    fn make(&self, class: Class, survey: &Survey, base: &Metadata, report: &mut Report) -> Result<Stage, PublishError> {
+    fn make(
+        &self,
+        class: Class,
+        survey: &Survey,
+        only_of: Option<u64>,
+        base: &Metadata,
+        report: &mut Report,
+    ) -> Result<Stage, PublishError> {
         let Survey { draft, entries, index, current, .. } = survey;
         let start = Instant::now();
         let old_epoch = current.card.as_ref().and_then(|card| card.epoch);
@@ -303,6 +314,8 @@ impl Publisher<'_> {
             decided_until: survey.decided_until,
             moves: draft.moves,
             pinned_to: draft.pinned_to,
+            pinned_why: draft.pinned_why.clone(),
+            only_of,
             overridden: survey.jump.is_some(),
             recipients: draft.recipients.clone(),
             feeds: survey.pins.clone(),
@@ -348,7 +361,7 @@ impl Publisher<'_> {
         let listed = self.ledger.entries_at(class, card.created).await?;
         let supply = self.supply_of(card, &stage.plan.about).await?;
         let mut entries = select::select(listed, &supply, class, &self.work.scheme, self.guard).entries;
-        if let Some(serial) = card.pinned_to {
+        for serial in card.pinned_to.into_iter().chain(card.only_of) {
             self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
         }
         let staged: Option<Epoch> = read_json(&stage.directory().join("epoch.json"))?;
@@ -451,6 +464,61 @@ impl Publisher<'_> {
         let document = repository::delegated(EPOCH, version, self.release_expiry(), targets)?;
         files.extend(new);
         Ok(Some(document))
+    }
+
+    /// What can be released while the guard holds what comes: of the release in force, what is still in force. Nothing
+    /// that lifts a block, and no revocation, waits for two people to agree about something else. Nothing either if
+    /// that alone would be held.
+    fn without_additions(
+        &self,
+        class: Class,
+        draft: &Draft,
+        entries: &[Entry],
+        change: &Change,
+        before: &Index,
+    ) -> Option<(Vec<Entry>, Index)> {
+        if change.removed.is_empty() && !draft.new_epoch {
+            return None;
+        }
+        let key = self.work.index_key();
+        let mut goes = entries.to_vec();
+        before.retain(&mut goes, &key);
+        let index = Index::of(&goes, &key);
+        let held = self.jump(class, draft, &index.change(before), &index, before);
+        held.is_none().then_some((goes, index))
+    }
+
+    /// When people took the decisions that a release brings into force. Those that it leaves waiting are of the
+    /// release that brings them, however much later that is.
+    async fn decided(
+        &self,
+        class: Class,
+        current: &Current,
+        known: &Index,
+        entries: &[Entry],
+        additions_wait: bool,
+        until: u64,
+    ) -> Result<Vec<u64>, PublishError> {
+        let before = current.card.as_ref().map_or(0, |card| card.decided_until);
+        let mut decided = self.ledger.decisions_between(class, before, until).await?;
+        let waited = current.card.as_ref().and_then(|card| card.only_of).is_some();
+        if !additions_wait && !waited {
+            return Ok(decided);
+        }
+        let (mut now, mut later) = (Vec::new(), HashSet::default());
+        let here: HashSet<&Origin> = entries.iter().map(|entry| &entry.origin).collect();
+        for entry in self.ledger.entries_at(class, self.seconds()).await? {
+            let origin = Origin::Case(entry.case.into());
+            if !here.contains(&origin) {
+                later.insert(entry.decided_at_ms);
+            } else if waited && entry.decided_at_ms <= before && !known.has_origin(&origin) {
+                now.push(entry.decided_at_ms);
+            }
+        }
+        decided.retain(|moment| !later.contains(moment));
+        decided.extend(now);
+        decided.sort_unstable();
+        Ok(decided)
     }
 
     /// Whether a release changes too much at once: what the ledger lists, or what one of the feeds does, each held

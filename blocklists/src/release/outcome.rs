@@ -11,6 +11,8 @@ use super::repository::Standing;
 use super::select::{Refusal, Share};
 use super::store::Copied;
 use crate::feed::refresh::Looked;
+use crate::ledger::verify::Auditor;
+use crate::ledger::words::Remark;
 use crate::person::PersonId;
 
 /// What was done.
@@ -28,6 +30,9 @@ pub struct Report {
     pub copied: Vec<Copied>,
     /// What people should know.
     pub warnings: Vec<String>,
+    /// How far the ledger was found whole.
+    #[serde(skip)]
+    pub auditor: Auditor,
     /// How long it took, by phase, in seconds.
     pub phases: BTreeMap<&'static str, f64>,
 }
@@ -68,8 +73,16 @@ pub struct Outcome {
     pub hash: Option<String>,
     /// It changes too much at once and waits for two people.
     pub held: Option<Jump>,
+    /// So much more would come at once that it waits for two people; what goes does not wait with it.
+    pub rest: Option<Jump>,
+    /// It holds what this older release held, until somebody ends that.
+    pub pinned_to: Option<u64>,
+    /// Why, as who did it said.
+    pub pinned_why: Option<String>,
     /// Who asked to let it pass, if somebody did.
     pub override_asked_by: Option<PersonId>,
+    /// Why, as they said.
+    pub override_reason: Option<Remark>,
     /// Who has still to sign.
     pub waiting: Vec<Waiting>,
     /// Cases that are left out.
@@ -126,7 +139,11 @@ impl Outcome {
             epoch: None,
             hash: None,
             held: None,
+            rest: None,
+            pinned_to: None,
+            pinned_why: None,
             override_asked_by: None,
+            override_reason: None,
             waiting: Vec::new(),
             refused: Vec::new(),
             feeds: Vec::new(),

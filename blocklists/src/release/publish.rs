@@ -30,14 +30,16 @@ use super::outcome::{Keys, Outcome, Report, waiting};
 use super::payload::PayloadError;
 use super::repository::{self, Ceremony, Dates, Document, Metadata, RepositoryError, expiry};
 use super::stage::{KEYS, Release, Stage, StageError};
+use super::state;
 use super::store::{self, Destination, Retired, StoreError, TIMESTAMP};
-use super::work::{Lock, Work, WorkError, read_json};
+use super::work::{Card, Lock, Work, WorkError, read_json};
 use super::zones;
 use crate::guard::Guard;
 use crate::ledger::event::{ReleaseRecord, Role};
+use crate::ledger::words::Label;
 use crate::ledger::{Ledger, LedgerError};
 use crate::output::{NewFile, OutputError};
-use crate::person::{Person, PersonId, unhex};
+use crate::person::{Person, PersonId, PublicKey, unhex};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -58,10 +60,15 @@ pub enum PublishError {
     #[error("the key {0} holds no role that signs releases; nothing was done")]
     NoHolder(PersonId),
     #[error(
-        "nobody here may note a release in the ledger; give the --key of an operator of the ledger, or have the \
-         publisher's own key ({0}) registered as one. Nothing was published"
+        "nobody here may note a release in the ledger; give the --key of an operator of the ledger, or have an admin \
+         register the publisher's own key ({0}): {1}. Nothing was published"
     )]
-    NoOperator(PersonId),
+    NoOperator(PersonId, String),
+    #[error(
+        "the key {key} ({label}) is retired in the ledger and signs no release any more; nothing was signed. Where it \
+         still holds a role, the holders of the root take it out: `rotate-key --role ROLE --remove {key}`"
+    )]
+    Retired { key: PersonId, label: Label },
     #[error("release {serial} of the class {} is not kept here; kept are {kept}", class.word())]
     NotKept { class: Class, serial: u64, kept: String },
     #[error("{0}: the ledger has gone on since it was staged; `publish` again, and sign what comes out of that")]
@@ -133,6 +140,8 @@ impl Publisher<'_> {
 
     /// Publishes: stages what is due, signs it, brings into force what is complete.
     pub async fn run(&self, wish: &Wish, report: &mut Report) -> Result<(), PublishError> {
+        self.refuse_retired().await?;
+        Stage::sweep(self.work)?;
         self.settle(report).await?;
         let base = self.base()?;
         let ceremony = Ceremony::of(&base.root, &base.targets)?;
@@ -157,11 +166,44 @@ impl Publisher<'_> {
             report.classes.push(outcome);
         }
         self.settle(report).await?;
+        self.stage_the_rest(&ceremony, report).await?;
         self.renew(wish.renew, report)?;
         if let Err(error) = self.tidy_feeds() {
             report.warnings.push(error.to_string());
         }
         self.tidy(report)
+    }
+
+    /// Refuses to sign with a key that the ledger has retired, whatever the repository still says of it.
+    pub async fn refuse_retired(&self) -> Result<(), PublishError> {
+        for person in self.people {
+            if let Some(member) = self.ledger.member(&person.id()).await?.filter(|member| member.retired.is_some()) {
+                return Err(PublishError::Retired { key: person.id(), label: member.label });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the ledger before anything is released from it: chain, signatures, rules and tables. What was checked in
+    /// this run is not checked again but for the tables, which is what a list is made from.
+    pub(super) async fn verify_ledger(&self, report: &mut Report) -> Result<(), PublishError> {
+        let start = Instant::now();
+        self.ledger.verify_on(&mut report.auditor).await?;
+        report.phase("verify the ledger", start);
+        Ok(())
+    }
+
+    /// Stages what the guard holds, behind the releases that went out without it.
+    async fn stage_the_rest(&self, ceremony: &Ceremony, report: &mut Report) -> Result<(), PublishError> {
+        let parted = report.classes.iter().filter(|outcome| outcome.published && outcome.rest.is_some());
+        let parted: Vec<Class> = parted.map(|outcome| outcome.class).collect();
+        for (class, holders) in ceremony.classes.iter().filter(|(class, _)| parted.contains(class)) {
+            let base = self.base()?;
+            // What was wished for is in force already.
+            let outcome = self.release(*class, holders, &Wish::default(), &base, report).await?;
+            report.classes.push(outcome);
+        }
+        Ok(())
     }
 
     /// The metadata in force.
@@ -186,9 +228,19 @@ impl Publisher<'_> {
 
     /// Brings into force whatever is complete, also what an interrupted run left half done.
     pub async fn settle(&self, report: &mut Report) -> Result<(), PublishError> {
-        for stage in Stage::all(self.work)? {
+        let stages = Stage::all(self.work)?;
+        let retired = if stages.is_empty() { BTreeMap::new() } else { state::retired(self.ledger).await? };
+        let retired: Vec<PublicKey> = retired.into_values().collect();
+        for mut stage in stages {
             let start = Instant::now();
             let base = self.find_base()?;
+            // A change of keys may need the very signature of who leaves; a release never does.
+            if stage.plan.release.is_some() && stage.strike(&retired)? > 0 {
+                report.warnings.push(format!(
+                    "{}: signatures of keys that the ledger has retired since do not count any more",
+                    stage.plan.about
+                ));
+            }
             let standings = stage.standings(base.as_ref())?;
             let complete = standings.iter().all(|standing| standing.missing() == 0);
             match &stage.plan.release {
@@ -200,10 +252,11 @@ impl Publisher<'_> {
                     }
                 }
                 Some(release) => {
-                    let class = release.card.class;
+                    let Card { class, serial, .. } = release.card;
                     if complete && self.may_pass(release).await? {
                         self.bring_into_force(stage, base, report).await?;
-                        if let Some(outcome) = report.classes.iter_mut().find(|outcome| outcome.class == class) {
+                        let same = |outcome: &&mut Outcome| outcome.class == class && outcome.serial == Some(serial);
+                        if let Some(outcome) = report.classes.iter_mut().find(same) {
                             outcome.published = true;
                             outcome.held = None;
                         }
@@ -255,6 +308,7 @@ impl Publisher<'_> {
         self.ask_client(&metadata, &timestamp).await?;
 
         if let Some(release) = &stage.plan.release {
+            self.verify_ledger(report).await?;
             self.note(release).await?;
             self.keep(&stage, release)?;
         }
@@ -308,7 +362,7 @@ impl Publisher<'_> {
                 operator = Some(person);
             }
         }
-        let operator = operator.ok_or_else(|| PublishError::NoOperator(online.id()))?;
+        let operator = operator.ok_or_else(|| PublishError::NoOperator(online.id(), self.work.how_to_register()))?;
         let record = ReleaseRecord {
             class: card.class,
             serial: card.serial,

@@ -65,7 +65,10 @@ pub enum RecipientError {
     Recipient(String, &'static str),
     #[error("resolver {0} is enrolled already; nothing was changed")]
     Enrolled(String),
-    #[error("resolver {0} was revoked and cannot come back: make a new age key on it and enrol that one")]
+    #[error(
+        "resolver {0} was revoked and cannot come back: make a new identity there with `friendly-resolver identity NEWFILE`, name that \
+             file as its `identity`, and enrol what the command prints"
+    )]
     Revoked(String),
     #[error("resolver {0} is not enrolled; `friendly-blocklist enrol --list` shows who is")]
     Unknown(String),

@@ -198,6 +198,14 @@ impl Document {
         Ok(count)
     }
 
+    /// Takes the signatures of these keys off, and tells how many there were.
+    pub fn strike(&mut self, keys: &[PublicKey]) -> Result<usize, RepositoryError> {
+        let ids = keys.iter().map(key_id).collect::<Result<Vec<_>, _>>()?;
+        let before = self.signatures().len();
+        self.signatures_mut().retain(|signature| !ids.contains(&signature.keyid));
+        Ok(before - self.signatures().len())
+    }
+
     /// Keys among these whose signature is there and good.
     fn signed_by(&self, holders: &Holders) -> Result<Vec<PublicKey>, RepositoryError> {
         let text = self.canonical()?;

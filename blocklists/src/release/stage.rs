@@ -12,7 +12,7 @@
 //! A directory is made beside and renamed, so a stage is there whole or not at all. The directory may be copied to
 //! another machine, signed there and brought back: of the copy only signatures are taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -25,7 +25,7 @@ use super::hold::Jump;
 use super::repository::{self, Document, Metadata, RepositoryError, Standing};
 use super::work::{Card, Work, WorkError, read_json};
 use crate::output::{NewFile, OutputError};
-use crate::person::{Person, PersonId};
+use crate::person::{Person, PersonId, PublicKey};
 
 /// Name of the stage of a change of keys; those of releases have the name of their class.
 pub const KEYS: &str = "keys";
@@ -159,6 +159,21 @@ impl Stage {
         stages.filter_map(Result::transpose).collect()
     }
 
+    /// Takes away what commands that were killed left half made or half taken away. Only while nobody else is at work.
+    pub fn sweep(work: &Work) -> Result<(), StageError> {
+        let path = work.staged();
+        for entry in fs::read_dir(&path).map_err(io(&path, "read"))? {
+            let path = entry.map_err(io(&path, "read"))?.path();
+            // Names of stages have no dot.
+            if path.extension().is_none() {
+                continue;
+            }
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            gone.map_err(io(&path, "taken away"))?;
+        }
+        Ok(())
+    }
+
     /// Where it lies.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -195,7 +210,7 @@ impl Stage {
         if !held {
             let roles = all.iter().map(|standing| standing.role.as_str());
             let holders = all.iter().flat_map(|standing| standing.signed.iter().chain(&standing.open));
-            let holders: std::collections::BTreeSet<&str> = holders.map(PersonId::as_str).collect();
+            let holders: BTreeSet<&str> = holders.map(PersonId::as_str).collect();
             return Err(StageError::NoHolder {
                 key: id,
                 roles: roles.collect::<Vec<_>>().join(", "),
@@ -217,6 +232,19 @@ impl Stage {
             self.keep(at)?;
         }
         Ok(self.documents.len())
+    }
+
+    /// Takes the signatures of these people off, and tells how many there were.
+    pub fn strike(&mut self, keys: &[PublicKey]) -> Result<usize, StageError> {
+        let mut struck = 0;
+        for at in 0..self.documents.len() {
+            let count = self.documents[at].strike(keys)?;
+            if count > 0 {
+                self.keep(at)?;
+            }
+            struck += count;
+        }
+        Ok(struck)
     }
 
     /// Takes the signatures of a copy.

@@ -135,6 +135,12 @@ pub struct Card {
     pub moves: Moves,
     /// It holds what this older release held, and so will the next ones until somebody ends that.
     pub pinned_to: Option<u64>,
+    /// Why, as who did it said.
+    #[serde(default)]
+    pub pinned_why: Option<String>,
+    /// What was new was too much at once and waits: it holds nothing that this release before it did not hold.
+    #[serde(default)]
+    pub only_of: Option<u64>,
     /// Two people let it pass the jump guard.
     pub overridden: bool,
     /// Resolvers that its epoch was opened to.
@@ -286,6 +292,16 @@ impl Work {
     /// The publisher's own key.
     pub fn online(&self) -> Result<Person, WorkError> {
         Ok(Person::read(&self.online_path())?)
+    }
+
+    /// How an admin has the ledger know the publisher's own key.
+    pub fn how_to_register(&self) -> String {
+        let key = self.online_path();
+        format!(
+            "`person show --key {} > publisher.person`, then `person add publisher.person --label LABEL --role operator \
+             --key ADMIN`",
+            key.display()
+        )
     }
 
     /// The enrolled resolvers.

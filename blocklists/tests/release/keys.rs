@@ -15,6 +15,7 @@ use tough::RepositoryLoader;
 use url::Url;
 
 use crate::forge::{Forge, copy};
+use crate::program::answered;
 use crate::world::{DAY, Resolver, World, clock, covers, outcome};
 
 /// Opens a repository as a resolver does that has been there before: what it trusted then lies in `state`.
@@ -283,10 +284,74 @@ async fn after_a_theft_of_the_publishers_key_a_new_one_undoes_even_the_highest_v
     // The new key is not known to the ledger yet; who is an operator there notes the release.
     world.legal("isigurt/2", "second.test").await;
     let error = world.try_publish(&["ana", "besa"], Wish::default()).await.unwrap_err();
-    assert!(matches!(error, PublishError::NoOperator(_)), "{error}");
+    assert!(matches!(error, PublishError::NoOperator(..)), "{error}");
     world.publish().await;
     assert!(covers(&world.resolver().await.legal(&identity).await.unwrap(), "second.test"));
     look(&public, &root, &state).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retired_key_signs_no_release() {
+    let world = World::new("retired").await;
+    world.publish().await;
+    world.legal("isigurt/1", "first.test").await;
+    world.try_publish(&["ana"], Wish::default()).await.unwrap();
+    let (ana, key) = (world.person("ana").id().to_string(), |name: &str| world.key(name));
+    let rotate = format!("rotate-key --role legal --remove {ana}");
+    let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let out = world.run(&["person", "retire", &ana, "--reason", "lost it", "--key", &key("admin")]).fine().out;
+    assert!(flat(out.clone()).contains(&rotate), "{out}");
+    let out = world.run(&["status"]).fine().out;
+    assert!(flat(out.clone()).contains("is retired and still holds the role legal"), "{out}");
+
+    // What it signed before it was retired does not count any more, and it signs nothing new.
+    let mut report = Report::default();
+    world.sign(&["besa"], &mut report).await.unwrap();
+    assert!(report.warnings[0].contains("retired since do not count"), "{report:?}");
+    assert_eq!(world.card_of(Class::Legal), Some(1));
+    let error = world.try_publish(&["ana", "besa"], Wish::default()).await.unwrap_err();
+    assert!(matches!(error, PublishError::Retired { .. }), "{error}");
+    world.run(&["sign", "--key", &key("ana")]).failed_with(&["is retired in the ledger and signs no release"]);
+    world.run(&["publish", "--class", "legal", "--key", &key("besa")]).pending(&["that is too few"]);
+
+    // Others take over, and nothing is left to be told.
+    let (root1, root2, besa, cen) = (key("root1"), key("root2"), key("besa"), key("cen"));
+    let keys = ["--key", &root1, "--key", &root2, "--key", &besa, "--key", &cen];
+    let rotate = ["rotate-key", "--role", "legal", "--add", "cen.person", "--remove", &ana];
+    assert!(world.run(&[&rotate[..], &keys].concat()).fine().out.contains("in force"));
+    world.run(&["publish", "--class", "legal", "--key", &besa, "--key", &cen]).fine();
+    assert_eq!(world.card_of(Class::Legal), Some(2));
+    assert!(!world.run(&["status"]).fine().out.contains("is retired"));
+}
+
+#[tokio::test]
+async fn a_new_key_of_the_publisher_is_known_to_the_ledger_at_once() {
+    let world = World::new("hand-over").await;
+    world.publish().await;
+    let (admin, root1, root2) = (world.key("admin"), world.key("root1"), world.key("root2"));
+    let before = world.work.online().unwrap().id();
+    let online = ["rotate-key", "--role", "online", "--key", &root1, "--key", &root2];
+    world.run(&[&online[..], &["--admin", &world.key("op")]].concat()).failed_with(&["is not that of an admin"]);
+    world
+        .run(&["rotate-key", "--role", "root", "--add", "cen.person", "--admin", &admin])
+        .failed_with(&["goes with --role online"]);
+    // Who says no leaves nothing behind.
+    let asked = answered(&world.directory, &["rotate-key", "--renew", "--key", &root1], "n");
+    assert!(asked.status == Some(1) && asked.out.contains("nothing was signed"), "{asked:?}");
+    assert!(Stage::find(&world.work, KEYS).unwrap().is_none());
+
+    world.run(&[&online[..], &["--admin", &admin]].concat()).fine();
+    assert!(world.ledger.member(&before).await.unwrap().unwrap().retired.is_some());
+    world.legal("isigurt/1", "first.test").await;
+    let report = world.try_publish(&["ana", "besa"], Wish::default()).await.unwrap();
+    assert!(outcome(&report, Class::Legal).published);
+    // Without an admin it is told how to go on.
+    let out = world.run(&online).fine();
+    let said = out.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("is not registered in the ledger") && said.contains("person show --key work/online.pem"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

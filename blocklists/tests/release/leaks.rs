@@ -95,7 +95,7 @@ async fn no_listed_name_is_in_any_published_or_kept_file() {
         // In front of the legal release that waits for a signature, and behind it.
         let report = world.try_publish(&["ana", "op"], Wish { emergency: step == 3, ..Wish::default() }).await.unwrap();
         printed += &serde_json::to_string(&report).unwrap();
-        printed += &friendly_blocklist::command::press::text(&report);
+        printed += &friendly_blocklist::command::press::text(&report, &Default::default());
         check(&world, &names, step);
         let mut report = friendly_blocklist::release::outcome::Report::default();
         world.sign(&["besa"], &mut report).await.unwrap();
@@ -122,7 +122,7 @@ async fn no_listed_name_is_in_any_published_or_kept_file() {
     }
     world.guard = friendly_blocklist::guard::Guard::new("[help]\nhelp.plainly-listed-one.test\n").unwrap();
     let report = world.publish().await;
-    printed += &friendly_blocklist::command::press::text(&report);
+    printed += &friendly_blocklist::command::press::text(&report, &Default::default());
     for name in names {
         let text = Name::parse(name).unwrap().to_string();
         assert!(!printed.contains(&text), "{text} is printed:\n{printed}");

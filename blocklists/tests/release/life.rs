@@ -251,6 +251,75 @@ async fn a_release_that_changes_too_much_waits_for_two_people() {
 }
 
 #[tokio::test]
+async fn what_is_taken_off_does_not_wait_behind_what_is_held() {
+    let mut world = World::new("relief").await;
+    let identity = world.enrol("one");
+    for (id, name) in [("isigurt/1", "one.test"), ("isigurt/2", "two.test"), ("isigurt/3", "three.test")] {
+        world.legal(id, name).await;
+    }
+    world.publish().await;
+    let covered = async |world: &World| {
+        let list = world.resolver().await.legal(&identity).await.unwrap();
+        ["one.test", "two.test", "three.test", "new-0.test"].map(|name| covers(&list, name))
+    };
+    for number in 0..51 {
+        world.legal(&format!("isigurt/n{number}"), &format!("new-{number}.test")).await;
+    }
+    assert!(outcome(&world.publish().await, Class::Legal).held.is_some());
+    let hash = |report: &Report, at: usize| report.classes[at].hash.clone().unwrap();
+
+    // Without all signatures what goes waits for them, and for nobody's agreement; who signs it compares it as always.
+    world.delist("isigurt/1").await;
+    let report = world.try_publish(&["ana"], Wish::default()).await.unwrap();
+    let legal = outcome(&report, Class::Legal);
+    assert_eq!((legal.serial, legal.added, legal.removed, legal.held.is_some()), (Some(2), 0, 1, false));
+    assert_eq!(legal.rest.as_ref().map(|jump| jump.added), Some(51));
+    assert!(world.run(&["diff", "--class", "legal"]).fine().out.contains("51 more would come"));
+    world.run(&["sign", "--only", "legal", "--key", &world.key("besa")]).fine();
+    assert_eq!(covered(&world).await, [false, true, true, false]);
+
+    // With them it is in force at once, and the rest is staged behind it.
+    world.ahead = 5_000;
+    world.delist("isigurt/2").await;
+    let report = world.publish().await;
+    let legal: Vec<_> = report.classes.iter().filter(|outcome| outcome.class == Class::Legal).collect();
+    assert_eq!((legal[0].serial, legal[0].published, legal[0].removed), (Some(3), true, 1));
+    assert_eq!((legal[1].serial, legal[1].published, legal[1].added), (Some(4), false, 51));
+    assert!(legal[1].held.is_some());
+    assert_eq!(covered(&world).await, [false, false, true, false]);
+    let decided = |manifest: signed_list::release::Manifest| manifest.decided.len();
+    assert_eq!(decided(world.resolver().await.manifest(Class::Legal).await), 1, "what waits is not in force");
+
+    // It is what is held from now on, and two people let it pass.
+    let at = report.classes.iter().position(|outcome| outcome.held.is_some()).unwrap();
+    let again = world.publish().await;
+    assert_eq!(outcome(&again, Class::Legal).hash.as_ref(), Some(&hash(&report, at)));
+    let held = friendly_blocklist::release::work::hash(&hash(&report, at)).unwrap();
+    let (besa, ana) = (world.person("besa"), world.person("ana"));
+    world.ledger.request_override(Class::Legal, held, reason(), &besa, world.now()).await.unwrap();
+    world.ledger.approve_override(Class::Legal, held, reason(), &ana, world.now()).await.unwrap();
+    world.publish().await;
+    assert_eq!(covered(&world).await, [false, false, true, true]);
+    assert_eq!(decided(world.resolver().await.manifest(Class::Legal).await), 51, "these had waited");
+
+    // A revocation does not wait either, and more than may go at once waits as before.
+    let two = world.enrol("two");
+    world.publish().await;
+    for number in 51..120 {
+        world.legal(&format!("isigurt/n{number}"), &format!("new-{number}.test")).await;
+    }
+    world.revoke(&two);
+    let report = world.publish().await;
+    assert!(outcome(&report, Class::Legal).published && outcome(&report, Class::Legal).rest.is_some());
+    assert!(world.resolver().await.legal(&two).await.is_none());
+    for number in 0..51 {
+        world.delist(&format!("isigurt/n{number}")).await;
+    }
+    let report = world.publish().await;
+    assert!(!outcome(&report, Class::Legal).published && outcome(&report, Class::Legal).rest.is_none());
+}
+
+#[tokio::test]
 async fn the_first_legal_release_is_held_as_well_and_the_first_open_one_is_not() {
     let world = World::new("first-jump").await;
     for number in 0..51 {

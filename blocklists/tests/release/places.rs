@@ -169,7 +169,7 @@ async fn a_store_gets_the_timestamp_last_and_is_whole_at_any_moment() {
     assert!(last("/targets/") < first("/metadata/") && last(".snapshot.json") < first(".root.json"), "{written:#?}");
     assert_eq!(written.iter().filter(|name| name.ends_with("timestamp.json")).count(), 1);
     let out = run(&world, address, &["verify", "--from", place]).await.fine();
-    assert!(out.out.contains("list opened, 1 envelopes"), "{}", out.out);
+    assert!(out.out.contains("list opened, 1 envelope"), "{}", out.out);
 
     // A release of which only so many files arrive.
     let keys = [world.key("ana"), world.key("besa")];
@@ -339,6 +339,12 @@ async fn a_repository_is_served_and_nothing_else() {
     // A whole repository over HTTP, as a resolver fetches it.
     let from = format!("http://{}/", server.address);
     let out = world.run(&["verify", "--from", &from]).fine();
-    assert!(out.out.contains("list opened, 1 envelopes"), "{}", out.out);
-    world.run(&["verify", "--from", "http://127.0.0.1:1/"]).failed_with(&["127.0.0.1:1"]);
+    assert!(out.out.contains("list opened, 1 envelope"), "{}", out.out);
+    let out = world.run(&["verify", "--from", "http://127.0.0.1:1/"]);
+    let out = out.failed_with(&["http://127.0.0.1:1/: it cannot be reached: ", "check the address"]);
+    assert!(!out.err.contains("release:///") && !out.err.contains("ransport"), "{}", out.err);
+    world.run(&["verify", "--from", "nowhere"]).failed_with(&["nowhere: there is no such directory"]);
+    let nothing = ["nothing: there is no repository there: metadata/timestamp.json is missing; check the address"];
+    fs::create_dir(world.directory.join("nothing")).unwrap();
+    world.run(&["verify", "--from", "nothing"]).failed_with(&nothing);
 }

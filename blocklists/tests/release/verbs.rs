@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signed_list::list::Scope;
 use signed_list::release::{Class, Receipt, SPEC};
 
-use crate::program::{Ended, command, run};
+use crate::program::{Ended, answered, command, run};
 use crate::world::{Resolver, World, covers};
 
 impl World {
@@ -55,22 +55,28 @@ async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
     assert_eq!(run(&[&init[..], &["--legal-threshold", "1"]].concat()).status, Some(2), "two people, always");
     assert!(!directory.join("work/release.toml").exists(), "what is refused leaves nothing behind");
 
+    // Whoever sits there is asked before a key signs anything.
+    let asked = answered(&directory, &[&init[..], &["--key", "root1.pem"]].concat(), "n");
+    assert!(asked.status == Some(1) && asked.out.contains("nothing was signed"), "{asked:?}");
+    assert!(!directory.join("work/release.toml").exists());
     let out = run(&[&init[..], &["--admin", "admin.pem", "--key", "root1.pem"]].concat()).fine();
     for part in
         ["root: 1 more, by", "legal: 2 more", "epoch: 2 more", "operator: 1 more", "first root", "sign --key FILE"]
     {
         assert!(out.out.contains(part), "{part:?} is not in\n{}", out.out);
     }
+    let told = out.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("all keys of the root are needed") && told.contains("Take three"), "{told}");
     run(&["publish"]).failed_with(&["its first documents wait for signatures"]);
     run(&init).failed_with(&["a publisher's work directory already"]);
     for name in ["root2", "ana", "besa"] {
         assert!(run(&["sign", "--key", &format!("{name}.pem")]).fine().out.contains("waits"), "{name}");
     }
-    run(&["sign", "--key", "cen.pem"]).failed_with(&["holds none of the roles that have to sign"]);
+    run(&["sign", "--key", "cen.pem"]).failed_with(&["holds none of the roles that have to sign", "op ("]);
     run(&["sign"]).failed_with(&["nobody signs: name a key"]);
     let last = run(&["sign", "--key", "op.pem"]).fine();
     assert!(last.out.contains("in force") && !last.out.contains("8 files"), "{}", last.out);
-    let out = run(&["publish", "--key", "op.pem", "--json"]).fine().json();
+    let out = run(&["publish", "--key", "op.pem", "--json"]).pending(&["release 1 of the class legal waits"]).json();
     let class = |name: &str| out["classes"].as_array().unwrap().iter().find(|it| it["class"] == name).cloned().unwrap();
     assert_eq!(
         (class("operator")["published"].clone(), class("legal")["published"].clone()),
@@ -103,6 +109,9 @@ async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
     run(&["rotate-key", "--role", "legal", "--threshold", "1"]).failed_with(&["two people at the least"]);
     run(&["rotate-key", "--drop"]).failed_with(&["no change of keys is staged"]);
     run(&["rotate-key", "--renew", "--key", "root1.pem"]).fine();
+    let status = run(&["status"]).fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains("The change of keys (root and targets: the same keys with new dates) waits"), "{status}");
+    assert!(status.contains("Release 1 of the class legal waits for signatures"), "{status}");
     assert!(run(&["rotate-key", "--drop"]).fine().out.contains("Taken back"));
     run(&["sign", "--only", "venue", "--key", "op.pem"]).failed_with(&["nothing is staged here"]);
     drop((ledger, people));
@@ -156,6 +165,34 @@ async fn a_decision_is_published_at_once_while_somebody_watches() {
 }
 
 #[tokio::test]
+async fn who_watches_is_told_once_what_is_not_in_force_and_why() {
+    let mut world = World::new("told").await;
+    world.publish().await;
+    world.set("entries = 50", "entries = 0");
+    let key = world.key("op");
+    let arguments = ["publish", "--watch", "0.1", "--key", &key];
+    let mut child = command(&world.directory, &arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut next = || lines.next().expect("a line");
+    assert!(next().contains("Watching"));
+    world.enrol("one");
+    let (line, ana, besa) = (next(), world.person("ana").id(), world.person("besa").id());
+    assert!(line.contains("release 2 of the class legal waits for signatures, 2 more by "), "{line}");
+    assert!(line.contains(&format!("ana ({ana})")) && line.contains(&format!("besa ({besa})")), "{line}");
+    world.operator(0..1).await;
+    let line = next();
+    assert!(line.contains("release 2 of the class operator is held: 1 of the ledger come and 0 go"), "{line}");
+    assert!(line.contains("overrule --class operator"), "{line}");
+    // Another look, and what is the same is not told again.
+    world.list("venue/1", Class::Venue, "adult", "adult.test", Scope::Subtree).await;
+    let line = next();
+    assert!(line.contains("release 2 of the class venue is held"), "{line}");
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && child.wait().unwrap().success());
+    assert_eq!(lines.count(), 0);
+}
+
+#[tokio::test]
 async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
     let world = World::new("words").await;
     let run = |arguments: &[&str]| narrow(world.run(arguments));
@@ -181,7 +218,8 @@ async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
         (30.into(), 1.into())
     );
     world.operator(30..60).await;
-    let out = run(&["publish", "--class", "operator", "--key", &world.key("op")]).fine().out;
+    let publish = ["publish", "--class", "operator", "--key", &world.key("op")];
+    let out = run(&publish).pending(&["is held: 62 of the ledger come", "overrule --class operator"]).out;
     assert!(out.contains("held") && out.contains("overrule --class operator"), "{out}");
     run(&["overrule", "--class", "venue", "--reason", "all right", "--key", &world.key("op")])
         .failed_with(&["no release of the class venue is held"]);
@@ -189,13 +227,28 @@ async fn diff_and_overrule_and_rollback_are_told_in_plain_words() {
     let overrule = |name: &str| {
         run(&["overrule", "--class", "operator", "--reason", "moved from the old list", "--key", &world.key(name)])
     };
-    assert!(overrule("op").fine().out.contains("has asked for it; somebody else has to agree"));
+    let asked = overrule("op").fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(asked.contains("has asked for it; somebody else has to agree: moved from the old list"), "{asked}");
+    assert!(asked.contains("op ("), "people are told by what they are called: {asked}");
+    let status = run(&["status"]).fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains("Release 2 of the class operator is held") && status.contains("62 decided, 0"), "{status}");
+    assert!(status.contains("has asked for it: moved from the old list"), "{status}");
     overrule("op").failed_with(&["somebody else has to agree"]);
     assert!(overrule("ana").fine().out.contains("in force"));
     overrule("ana").failed_with(&["no release of the class operator is held"]);
-    let out = run(&["rollback", "--class", "operator", "--to", "1", "--key", &world.key("op")]).fine().out;
+    let out =
+        run(&["rollback", "--class", "operator", "--to", "1", "--reason", "a mistake", "--key", &world.key("op")])
+            .fine()
+            .out;
     assert!(out.contains("back to release 1") && out.contains("in force"), "{out}");
-    assert!(run(&["diff", "--class", "operator"]).fine().out.contains("nothing to release"));
+    // It is told wherever somebody looks, until it is ended.
+    for arguments in [&["diff", "--class", "operator"][..], &["publish", "--class", "operator"], &["status"]] {
+        let out = run(arguments).fine().out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains("back at what release 1 held (a mistake)") && out.contains("publish --resume"), "{out}");
+        assert!(arguments[0] == "status" || out.contains("nothing to release"), "{out}");
+    }
+    let out = run(&["status"]).fine().out;
+    assert!(out.contains("62 decided, 0 enforced"), "{out}");
     assert!(!run(&["diff", "--class", "operator", "--resume"]).fine().out.contains("62 come"));
 }
 
@@ -216,10 +269,15 @@ async fn resolvers_are_enrolled_in_the_ways_there_are() {
     let four = age();
     let printed = format!("resolver     0011223344556677\nrecipient    {four}\nreceipt key  {key}\n");
     fs::write(world.directory.join("printed.txt"), printed).unwrap();
-    run(&["enrol", "--from", "printed.txt"]).fine();
+    run(&["enrol", "--from", "printed.txt", "--note", "a school"]).fine();
+    assert_eq!(world.work.recipients().unwrap().all()[3].note, "a school");
     fs::write(world.directory.join("wrong.txt"), format!("{}\nnonsense\n", age())).unwrap();
     run(&["enrol", "--from", "wrong.txt"]).failed_with(&["wrong.txt:2:", "nobody was enrolled"]);
+    let asked = answered(&world.directory, &["revoke-recipient", &two], "n");
+    assert!(asked.out.contains("cannot come back") && asked.out.contains("nobody was revoked"), "{asked:?}");
+    assert_eq!(world.work.recipients().unwrap().active().count(), 4);
     run(&["revoke-recipient", &two]).fine();
+    run(&["enrol", &two]).failed_with(&["cannot come back", "friendly-resolver identity NEWFILE"]);
     run(&["revoke-recipient", "0011223344556677"]).failed_with(&["is not enrolled"]);
     let listed = run(&["enrol", "--list", "--json"]).fine().json();
     let listed = listed.as_array().unwrap();
@@ -273,4 +331,25 @@ async fn receipts_are_checked_against_the_ledger() {
     let counts: Vec<_> = out.as_array().unwrap().iter().map(|it| it["counts"].as_bool().unwrap()).collect();
     assert_eq!(counts, [true, false, false]);
     assert!(out[1]["why"].as_str().unwrap().contains("another list"));
+    // A reason is told whole, also into a pipe.
+    let out = world.run(&["receipts", "verify", "receipts.jws"]).failed_with(&["2 of 3 receipts do not count"]).out;
+    let said = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("receipts.jws:2: does not count: release 1 of the class legal had another list"), "{said}");
+    assert!(said.contains("than the one it speaks of receipts.jws:3:"), "{said}");
+    fs::write(world.directory.join("empty.jws"), "\n").unwrap();
+    world.run(&["receipts", "verify", "empty.jws"]).failed_with(&["empty.jws: there are no receipts in it"]);
+
+    // Somebody who has neither work directory nor ledger: what the resolver printed of itself is enough.
+    let (age, key) = (identity.to_public(), signer.public());
+    let printed = format!("resolver     {resolver}\nrecipient    {age}\nreceipt key  {key}\n");
+    fs::write(world.directory.join("resolver.txt"), printed).unwrap();
+    fs::write(&file, receipt(manifest.hash)).unwrap();
+    let verify = ["receipts", "verify", "--resolver", "../resolver.txt", "../receipts.jws"];
+    let elsewhere = world.directory.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let out = run(&elsewhere, &verify).fine().out;
+    assert!(out.contains("in force after 4.2 s") && out.contains("signatures alone"), "{out}");
+    let other = format!("recipient {age}\nreceipt key {}\n", world.person("op").public());
+    fs::write(world.directory.join("resolver.txt"), other).unwrap();
+    run(&elsewhere, &verify).failed_with(&["1 of 1 receipt"]);
 }
