@@ -11,7 +11,7 @@ use super::Failure;
 use super::place::{Place, block_on, case, now};
 use super::press;
 use super::screen::{self, Cell, Look, cell, marked};
-use super::view::{self, Docket};
+use super::view::{self, Docket, Names};
 use crate::ledger::case::{Case, Waiting};
 use crate::ledger::event::ReleaseRecord;
 use crate::ledger::rules::Refused;
