@@ -51,7 +51,7 @@ pub struct StandIn {
 }
 
 enum Target {
-    Name(WireName),
+    Name(Box<WireName>),
     Address(Ipv4Addr),
 }
 
@@ -96,15 +96,15 @@ impl SafeSearch {
             SafeSearch { hosts: HashMap::default(), lengths: [0; 4], stand_ins: Vec::new(), moderate: 0, strict: 0 };
         for engine in map.engine {
             let target = match (engine.target, engine.address) {
-                (Some(name), None) => Target::Name(wire_name(&name)),
+                (Some(name), None) => Target::Name(Box::new(wire_name(&name))),
                 (None, Some(address)) => Target::Address(address),
                 _ => panic!("{} has a target or an address", engine.name),
             };
             let number = all.add(engine.name, target);
             all.hosts(&engine.hosts, Host::Engine(number));
         }
-        all.moderate = all.add("youtube".into(), Target::Name(wire_name(&map.youtube.moderate)));
-        all.strict = all.add("youtube".into(), Target::Name(wire_name(&map.youtube.strict)));
+        all.moderate = all.add("youtube".into(), Target::Name(Box::new(wire_name(&map.youtube.moderate))));
+        all.strict = all.add("youtube".into(), Target::Name(Box::new(wire_name(&map.youtube.strict))));
         all.hosts(&map.youtube.hosts, Host::YouTube);
         all
     }
@@ -168,7 +168,7 @@ impl StandIn {
         // With an OPT record, so that errors come back with the answer.
         let edns = Some(Edns { payload: 1232, dnssec_ok: query.dnssec_ok(), asked: Asked::default() });
         let question_end = HEADER + name.as_wire().len() + 4;
-        Some(Query { name: name.clone(), question_end, edns, stand_in: 0, ..query.clone() })
+        Some(Query { name: (**name).clone(), question_end, edns, stand_in: 0, ..query.clone() })
     }
 
     /// A whole answer with the address, for A; with nothing for all other types.

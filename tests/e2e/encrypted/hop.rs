@@ -3,7 +3,7 @@
 
 use domain::base::Message;
 use domain::base::iana::Rtype;
-use domain::base::opt::AllOptData;
+use domain::base::opt::{AllOptData, ComposeOptData, OptData};
 
 use crate::client::{Ask, FORMERR, NOERROR, Reply, udp_raw};
 use crate::encrypted::{NAME, ask_dot, ask_post};
@@ -19,16 +19,15 @@ const PADDING: u16 = 12;
 fn option(reply: &Reply, code: u16) -> Option<Vec<u8>> {
     let message = Message::from_slice(&reply.octets).expect("read before");
     let opt = message.opt()?;
-    let found = opt.opt().iter::<AllOptData<_, _>>().find_map(|option| {
+    for option in opt.opt().iter::<AllOptData<_, _>>() {
         let option = option.expect("an option that can be read");
-        use domain::base::opt::{ComposeOptData, OptData};
-        (option.code().to_int() == code).then(|| {
+        if option.code().to_int() == code {
             let mut value = Vec::new();
             option.compose_option(&mut value).expect("a vector");
-            value
-        })
-    });
-    found
+            return Some(value);
+        }
+    }
+    None
 }
 
 #[test]
