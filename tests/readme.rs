@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use friendly_resolver::config::Config;
+
 /// Who has the ports that the README speaks of.
 static PORTS: Mutex<()> = Mutex::new(());
 /// Whole walkthrough, in seconds: some ten of them are two times waiting for the resolver to look.
@@ -190,8 +192,11 @@ fn the_built_in_defaults_answer_as_shown() {
 fn lists_and_configuration_work_as_shown() {
     let folder = tempfolder("lists");
     let configurations = blocks("toml");
-    assert_eq!(configurations.len(), 1);
-    fs::write(folder.join("friendly.toml"), &configurations[0]).unwrap();
+    let [own, encrypted] = &configurations[..] else { panic!("{} configurations", configurations.len()) };
+    fs::write(folder.join("friendly.toml"), own).unwrap();
+    // What is added for encrypted transports is good beside it.
+    let both = Config::parse(&format!("{own}\n{encrypted}"), &folder.join("both.toml")).expect("a good configuration");
+    assert!(both.tls.is_some() && both.discovery.is_some());
     let mut run = 0;
     let own_lists = section("Your own lists");
     for block in fenced(&own_lists, "console") {
