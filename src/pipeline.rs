@@ -191,7 +191,6 @@ impl Pipeline {
         //    the limit below, too.
         let mut query = Query::BLANK;
         let read = query.fill(&packet[..length]);
-        let reply = &self.reply(snapshot, &query, source, now.seconds());
 
         // 2. Limit, first of all stages: its key, the address, is the only
         //    thing that costs an attacker something to change.
@@ -200,11 +199,11 @@ impl Pipeline {
                 Limited::No => {}
                 limited => {
                     let query = read.ok().map(|()| &query);
-                    let proven = query.is_some_and(|query| self.is_proven(query, source, now.seconds()));
-                    return over_limit(snapshot, shard, limited, packet, query, reply, proven);
+                    return self.over_limit(snapshot, shard, limited, packet, query, source, now.seconds());
                 }
             }
         }
+        let reply = &self.reply(snapshot, &query, source, now.seconds());
         if let Err(refusal) = read {
             if let Some(length) = notify::answer(&snapshot.zones, packet, length, source.client) {
                 shard.ended(Outcome::Local);
@@ -277,6 +276,38 @@ impl Pipeline {
             return Verdict::SendAndRefresh(length, Box::new(Question { query, key }));
         }
         Verdict::Send(length)
+    }
+
+    /// What a client over its limit gets. Only one whose address is proven gets
+    /// an answer to each question: all others may be forged.
+    #[allow(clippy::too_many_arguments)] // one value for each thing that a question has by now
+    fn over_limit(
+        &self,
+        snapshot: &Snapshot,
+        shard: &Shard,
+        limited: Limited,
+        packet: &mut [u8],
+        query: Option<&Query>,
+        source: Source,
+        second: u32,
+    ) -> Verdict {
+        let answered = query.and_then(|query| match self.is_proven(query, source, second) {
+            true => Some((query, rcode::REFUSED)),
+            false => (limited == Limited::Slip).then_some((query, rcode::NOERROR)),
+        });
+        let Some((query, code)) = answered else {
+            shard.ended(Outcome::LimitedDrop);
+            return Verdict::Drop;
+        };
+        let reply = &self.reply(snapshot, query, source, second);
+        if code == rcode::REFUSED {
+            shard.ended(Outcome::LimitedDrop);
+            return Verdict::Send(short(packet, query, code, reply, &snapshot.errors.prohibited));
+        }
+        shard.ended(Outcome::LimitedSlip);
+        let mut answer = Answer::new(packet, query, code);
+        answer.set(flag::TC);
+        Verdict::Send(answer.finish(query, reply, 0, &[]))
     }
 
     /// What the OPT record of the answer says besides errors.
@@ -365,35 +396,6 @@ fn count_block(snapshot: &Snapshot, shard: &Shard, decision: Decision, outcome: 
 /// An answer without records.
 fn short(packet: &mut [u8], query: &Query, code: u8, reply: &Reply<'_>, errors: &[u8]) -> usize {
     Answer::new(packet, query, code).finish(query, reply, 0, errors)
-}
-
-/// What a client over its limit gets. Only one whose address is proven gets an
-/// answer to each question: all others may be forged.
-fn over_limit(
-    snapshot: &Snapshot,
-    shard: &Shard,
-    limited: Limited,
-    packet: &mut [u8],
-    query: Option<&Query>,
-    reply: &Reply<'_>,
-    proven: bool,
-) -> Verdict {
-    match (query, proven, limited) {
-        (Some(query), false, Limited::Slip) => {
-            shard.ended(Outcome::LimitedSlip);
-            let mut answer = Answer::new(packet, query, rcode::NOERROR);
-            answer.set(flag::TC);
-            Verdict::Send(answer.finish(query, reply, 0, &[]))
-        }
-        (Some(query), true, _) => {
-            shard.ended(Outcome::LimitedDrop);
-            Verdict::Send(short(packet, query, rcode::REFUSED, reply, &snapshot.errors.prohibited))
-        }
-        _ => {
-            shard.ended(Outcome::LimitedDrop);
-            Verdict::Drop
-        }
-    }
 }
 
 fn refused(shard: &Shard, packet: &mut [u8], refusal: Refusal, query: &Query, reply: &Reply<'_>) -> Verdict {

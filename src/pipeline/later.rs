@@ -129,17 +129,17 @@ impl Pipeline {
             None => Ok(stand_in.fixed(query)),
             Some(asked) => {
                 let key = self.cache.key(&asked);
-                let second = self.clock.now().seconds();
+                let second = self.second();
                 let known = self.cache.get(key, &asked).filter(|entry| entry.remaining(second) > 0);
                 let asked = Question { query: asked, key };
                 let entry = match known {
                     Some(entry) => entry,
                     None => self.ask_upstream(snapshot, &asked).await,
                 };
-                stand_in.alias(query, &asked.query, &entry, self.clock.now().seconds())
+                stand_in.alias(query, &asked.query, &entry, self.second())
             }
         };
-        let second = self.clock.now().seconds();
+        let second = self.second();
         let entry = message.and_then(|message| Entry::from_upstream(&message, query, snapshot.ttls(), second));
         let entry = entry
             .unwrap_or_else(|_| Entry::failure(query, Failure::Malformed.ede(), Failure::Malformed.text(), second));
@@ -185,6 +185,10 @@ impl Pipeline {
             self.cache.insert(question.key, entry.clone());
         }
         entry
+    }
+
+    fn second(&self) -> u32 {
+        self.clock.now().seconds()
     }
 
     /// Questions that wait for an upstream now.
