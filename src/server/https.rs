@@ -5,7 +5,7 @@
 //! request: no header of it is read but the type of its content.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -68,24 +68,26 @@ pub async fn run(stream: Stream, caller: Caller, rules: Rules, path: Arc<str>) {
             .initial_stream_window_size(16 << 10)
             .initial_connection_window_size(64 << 10)
             .max_send_buf_size(128 << 10);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(Records::new(stream)), service));
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = talk.silence(rules.idle) => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        drop(tokio::time::timeout(rules.idle, connection).await);
+        let connection = builder.serve_connection(TokioIo::new(Records::new(stream)), service);
+        until_silent(&talk, rules.idle, connection, |connection| connection.graceful_shutdown()).await;
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(rules.idle).max_buf_size(HEADERS as usize * 2);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = talk.silence(rules.idle) => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        drop(tokio::time::timeout(rules.idle, connection).await);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        until_silent(&talk, rules.idle, connection, |connection| connection.graceful_shutdown()).await;
     }
+}
+
+/// Drives a connection until it ends, or is told to because its client is
+/// silent; what it has begun by then has as long again.
+async fn until_silent<C: Future>(talk: &Talk, idle: Duration, connection: C, end: impl FnOnce(Pin<&mut C>)) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = talk.silence(idle) => {}
+    }
+    end(connection.as_mut());
+    drop(tokio::time::timeout(idle, connection).await);
 }
 
 /// One connection.
