@@ -83,6 +83,7 @@ pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
 /// What is wrong, with file and line.
 pub fn check(file: &Path) -> Result<(), String> {
     let Loaded { snapshot, notes, waiting } = load(&Origin::File(file.into()))?;
+    origin::keys(&snapshot.config, None).map_err(|error| error.to_string())?;
     // That a copy would stand in for a spoiled list does not make it good.
     if !notes.is_empty() {
         return Err(notes.join("\n"));

@@ -120,10 +120,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         can_reload(user, stamps.keys())?;
     }
 
-    let servers = {
-        let _inside = runtime.enter();
-        upstream_servers(&config, &[], &mut notes).map_err(StartError::Upstreams)?
-    };
+    let servers = upstream_servers(&config, &[], runtime.handle(), &mut notes).map_err(StartError::Upstreams)?;
     let upstreams = Upstreams::new(servers, settings(&config));
     for note in &notes {
         tracing::warn!("{note}");

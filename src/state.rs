@@ -15,7 +15,7 @@ use crate::pipeline::Pipeline;
 use crate::releases::Follower;
 use crate::server::accept::Connections;
 use crate::server::udp::Pulse;
-use crate::upstream::{Server, Settings, Trust};
+use crate::upstream::{Server, Settings};
 
 /// How reloads went, for health and metrics.
 #[derive(Default)]
@@ -28,6 +28,8 @@ pub struct Reloads {
     pub problem: Option<String>,
     /// What is not as it should be, though everything is in force.
     pub notes: Vec<String>,
+    /// The certificate and key that the configuration names could not be used.
+    pub keys_refused: bool,
 }
 
 /// What lives as long as the process.
@@ -143,11 +145,15 @@ impl Service {
         for remark in config.remarks().iter().filter(|remark| !before.contains(remark)) {
             tracing::warn!("{remark}");
         }
-        let keys = origin::keys(&config, old.tls.as_ref()).map_err(|error| error.to_string())?;
-        let servers = {
-            let _inside = self.home.enter();
-            upstream_servers(&config, &self.pipeline.upstreams.servers(), notes)?
+        // A renewal that went wrong must not keep a new list from being enforced.
+        let (keys, keys_refused) = match origin::keys(&config, old.tls.as_ref()) {
+            Ok(keys) => (keys, false),
+            Err(error) => {
+                notes.push(format!("{error}; the certificate and key before stay in use"));
+                (old.tls.clone(), true)
+            }
         };
+        let servers = upstream_servers(&config, &self.pipeline.upstreams.servers(), &self.home, notes)?;
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
         let mut new =
@@ -157,7 +163,8 @@ impl Service {
         // must not leave a gap.
         let lost = |list: &Arc<crate::lists::Loaded>| !new.filter.lists().any(|other| other.path == list.path);
         new.incomplete &= old.incomplete || old.filter.lists().any(lost);
-        let report = self.reloads();
+        let mut report = self.reloads();
+        report.keys_refused = keys_refused;
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         self.pipeline.upstreams.replace(servers, settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
@@ -184,7 +191,11 @@ impl Service {
     /// what should be.
     pub(crate) fn is_makeshift(&self) -> bool {
         let snapshot = self.pipeline.snapshot.load();
-        self.reloads().problem.is_some() || snapshot.filter.every_list().any(|list| list.is_makeshift(&snapshot.config))
+        let refused = {
+            let reloads = self.reloads();
+            reloads.problem.is_some() || reloads.keys_refused
+        };
+        refused || snapshot.filter.every_list().any(|list| list.is_makeshift(&snapshot.config))
     }
 
     pub(crate) fn stamps(&self) -> Stamps {
@@ -199,23 +210,19 @@ pub(crate) fn settings(config: &Config) -> Settings {
 }
 
 /// The upstreams of the configuration, or else those of the system; what is
-/// known of those that stay is kept. Their connections live on the runtime that
-/// this is called from.
+/// known of those that stay is kept. Connections to them live on `home`.
 ///
 /// # Errors
 /// Nothing certifies those over TLS.
 pub(crate) fn upstream_servers(
     config: &Config,
     old: &[Arc<Server>],
+    home: &Handle,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Arc<Server>>, String> {
-    let peers = peers(config, notes);
-    let trust = match peers.iter().any(|peer| peer.tls.is_some()) {
-        true => Some(Trust::load(config.upstream.authorities.as_deref())?),
-        false => None,
-    };
     let keep = |peer: &Peer| old.iter().find(|server| server.is(peer)).cloned();
-    Ok(peers.iter().map(|peer| keep(peer).unwrap_or_else(|| Arc::new(Server::new(peer, trust.as_ref())))).collect())
+    let server = |peer: &Peer| keep(peer).map_or_else(|| Server::new(peer, home).map(Arc::new), Ok);
+    peers(config, notes).iter().map(server).collect()
 }
 
 fn peers(config: &Config, notes: &mut Vec<String>) -> Vec<Peer> {

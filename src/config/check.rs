@@ -21,7 +21,7 @@ use super::shape::{self, At};
 use super::source::sources;
 use super::transport::{discovery, tls};
 use super::value::Text;
-use super::{Cache, Config, Local, Log, RateLimit, Server, Upstream};
+use super::{Cache, Config, Local, Log, Peer, RateLimit, Server, Upstream};
 
 /// The configuration that `file` describes, with its relative paths in
 /// `directory`. Usable only when `report` is empty afterwards.
@@ -205,6 +205,7 @@ fn upstream(table: shape::Upstream, directory: &Path, report: &mut Report<'_>) -
             report.add(start(server), format!("'servers' in [upstream] names {address} twice; remove one"));
         }
     }
+    let authorities = table.authorities.0.0.as_ref().map(|path| directory.join(&path.0));
     // A fail-over from one kind to the other would be one to plain text, and nobody would notice.
     let plain_one = table.servers.iter().find(|server| server.get_ref().0.tls.is_none());
     if let Some(plain_one) = plain_one
@@ -230,8 +231,15 @@ fn upstream(table: shape::Upstream, directory: &Path, report: &mut Report<'_>) -
     Upstream {
         try_timeout: Duration::from_millis(first.get_ref().get()),
         deadline: Duration::from_millis(last.get_ref().get()),
-        authorities: table.authorities.0.0.map(|path| directory.join(path.0)),
-        servers: plain(table.servers),
+        servers: plain(table.servers)
+            .into_iter()
+            .map(|mut peer: Peer| {
+                if let Some(tls) = &mut peer.tls {
+                    tls.authorities = authorities.clone();
+                }
+                peer
+            })
+            .collect(),
     }
 }
 

@@ -136,8 +136,6 @@ pub struct RateLimit {
 pub struct Upstream {
     /// Resolvers to ask; empty = those of the system. All of them over TLS, or none.
     pub servers: Vec<Peer>,
-    /// Authorities that certify those over TLS, as PEM; `None` = the system's.
-    pub authorities: Option<PathBuf>,
     /// Patience of the first try. Not above `deadline`.
     pub try_timeout: Duration,
     /// After which a question fails.

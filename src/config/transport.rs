@@ -62,6 +62,8 @@ pub struct TlsPeer {
     pub name: Option<String>,
     /// SHA-256 of public keys that it may have (RFC 7858 section 4.2).
     pub pins: Vec<[u8; 32]>,
+    /// Authorities that certify it, as PEM; `None` = the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl Written for Peer {
@@ -81,7 +83,7 @@ impl Written for Peer {
         if place.parse::<SocketAddr>().is_err() {
             address.set_port(853);
         }
-        let mut tls = TlsPeer { name: None, pins: Vec::new() };
+        let mut tls = TlsPeer { name: None, pins: Vec::new(), authorities: None };
         for part in parts {
             match part.strip_prefix("sha256/") {
                 Some(pin) => tls.pins.push(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::tls::{Line, Trust};
+use tokio::runtime::Handle;
+
+use super::tls::Line;
 use crate::config::Peer;
 
 /// Time-outs in a row after which a server is asked last.
@@ -42,9 +44,12 @@ pub struct Server {
 
 impl Server {
     /// A server of which nothing is known yet.
-    pub fn new(peer: &Peer, trust: Option<&Trust>) -> Self {
-        let line = peer.tls.as_ref().zip(trust).map(|(tls, trust)| Line::new(peer.address, tls, trust));
-        Server {
+    ///
+    /// # Errors
+    /// A sentence: nothing certifies it.
+    pub fn new(peer: &Peer, home: &Handle) -> Result<Self, String> {
+        let line = peer.tls.as_ref().map(|tls| Line::new(peer.address, tls, home)).transpose()?;
+        Ok(Server {
             address: peer.address,
             peer: peer.clone(),
             line,
@@ -57,7 +62,7 @@ impl Server {
             timeouts: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Whether it is this one.
@@ -151,7 +156,9 @@ mod tests {
     use super::*;
 
     fn servers() -> Vec<Arc<Server>> {
-        (1..=3).map(|n| Arc::new(Server::new(&Peer::plain(([192, 0, 2, n], 53).into()), None))).collect()
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let peer = |n| Peer::plain(([192, 0, 2, n], 53).into());
+        (1..=3).map(|n| Arc::new(Server::new(&peer(n), runtime.handle()).unwrap())).collect()
     }
 
     #[test]

@@ -24,7 +24,6 @@ use crate::wire::ede;
 
 pub use exchange::Settings;
 pub use health::Server;
-pub use tls::Trust;
 
 /// Why no upstream's answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

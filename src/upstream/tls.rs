@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,15 +53,17 @@ struct Call {
 }
 
 impl Line {
-    /// A server that proves to be `peer`; its connections live on the runtime
-    /// that this is called from.
-    pub(super) fn new(address: SocketAddr, peer: &TlsPeer, trust: &Trust) -> Self {
+    /// A server that proves to be `peer`; its connections live on `home`.
+    ///
+    /// # Errors
+    /// A sentence: nothing certifies it.
+    pub(super) fn new(address: SocketAddr, peer: &TlsPeer, home: &Handle) -> Result<Self, String> {
         let name = match &peer.name {
             Some(name) => ServerName::try_from(name.clone()).expect("checked with the configuration"),
             None => ServerName::from(address.ip()),
         };
-        let connector = TlsConnector::from(trust.client(peer));
-        Line { address, name, connector, home: Handle::current(), current: Mutex::default() }
+        let connector = TlsConnector::from(client(peer)?);
+        Ok(Line { address, name, connector, home: home.clone(), current: Mutex::default() })
     }
 
     /// Asks one question; the answer has the id of the question and is not
@@ -212,54 +213,49 @@ impl Talk {
     }
 }
 
-/// Whom upstreams have to be certified by.
-pub struct Trust {
-    provider: Arc<CryptoProvider>,
-    roots: Arc<RootCertStore>,
+/// What a client believes of this server.
+///
+/// # Errors
+/// A sentence: nothing certifies it.
+fn client(peer: &TlsPeer) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    // Where a key is known and no name, nobody else is asked.
+    let by_name = peer.name.is_some() || peer.pins.is_empty();
+    let certified = match by_name {
+        true => {
+            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(peer)?), provider.clone());
+            Some(builder.build().map_err(|error| {
+                format!("nobody certifies upstreams over TLS ({error}); see 'authorities' in [upstream]")
+            })?)
+        }
+        false => None,
+    };
+    let verifier = Verifier { certified, pins: peer.pins.clone(), provider: provider.clone() };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"dot".to_vec()];
+    config.resumption = Resumption::in_memory_sessions(4);
+    Ok(Arc::new(config))
 }
 
-impl Trust {
-    /// The authorities of a PEM file, or those of the system.
-    ///
-    /// # Errors
-    /// A sentence: there are none.
-    pub fn load(file: Option<&Path>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        match file {
-            Some(path) => {
-                let failed = |error: &dyn std::fmt::Display| {
-                    format!("{}: {error}; see 'authorities' in [upstream]", path.display())
-                };
-                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-                    let certificate = certificate.map_err(|error| failed(&error))?;
-                    roots.add(certificate).map_err(|error| failed(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(failed(&"there is no certificate in it"));
-                }
-            }
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
-        Ok(Trust { provider: Arc::new(aws_lc_rs::default_provider()), roots: Arc::new(roots) })
+/// The authorities of a PEM file, or those of the system.
+fn roots(peer: &TlsPeer) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = &peer.authorities else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    };
+    let failed =
+        |error: &dyn std::fmt::Display| format!("{}: {error}; see 'authorities' in [upstream]", path.display());
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+        let certificate = certificate.map_err(|error| failed(&error))?;
+        roots.add(certificate).map_err(|error| failed(&error))?;
     }
-
-    fn client(&self, peer: &TlsPeer) -> Arc<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .expect("the provider has both");
-        let certified = (!self.roots.is_empty()).then(|| {
-            WebPkiServerVerifier::builder_with_provider(self.roots.clone(), self.provider.clone()).build().ok()
-        });
-        let verifier = Verifier {
-            certified: certified.flatten().filter(|_| peer.name.is_some() || peer.pins.is_empty()),
-            pins: peer.pins.clone(),
-            provider: self.provider.clone(),
-        };
-        let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
-        config.alpn_protocols = vec![b"dot".to_vec()];
-        config.resumption = Resumption::in_memory_sessions(4);
-        Arc::new(config)
-    }
+    if roots.is_empty() { Err(failed(&"there is no certificate in it")) } else { Ok(roots) }
 }
 
 /// Both of what the configuration asks for: a name, and a key (RFC 8310
@@ -291,8 +287,8 @@ impl ServerCertVerifier for Verifier {
         }
         match &self.certified {
             Some(certified) => certified.verify_server_cert(end_entity, intermediates, name, ocsp, now),
-            None if !self.pins.is_empty() => Ok(ServerCertVerified::assertion()),
-            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            // There are keys, and this is one of them.
+            None => Ok(ServerCertVerified::assertion()),
         }
     }
 

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io::Write;
 
-use crate::client::{Ask, framed};
+use crate::client::{Ask, SERVFAIL, framed};
 use crate::encrypted::{Tls, believing, key, read_answer, tls};
 use crate::world::{World, eventually};
 
@@ -25,7 +25,10 @@ fn shipped(name: &str) -> Vec<u8> {
 #[test]
 fn a_renewed_certificate_is_taken_over_and_a_spoiled_one_is_not() {
     let world = World::new();
-    let mut daemon = world.start(&[world.upstream(1)], &world.encrypted(""));
+    world.write_list("a.list", 1, &[("adult", "old.example")]);
+    let settings =
+        world.encrypted("[lists]\nfiles = [\"a.list\"]\n[upstream]\ntry_timeout_ms = 100\ndeadline_ms = 200\n");
+    let mut daemon = world.start(&[world.upstream(1)], &settings);
     let connect = || tls(world.address(10), world.dot(), &believing("dot")).expect("a TLS connection");
     let mut old = connect();
     assert_eq!(certificate(&old), shipped("server.pem"));
@@ -36,6 +39,16 @@ fn a_renewed_certificate_is_taken_over_and_a_spoiled_one_is_not() {
     assert_eq!(certificate(&connect()), shipped("server.pem"));
     let (_, health) = daemon.get("/healthz");
     assert!(health.contains("this is not the key of"), "{health}");
+
+    // It holds nothing else back: a name that is listed meanwhile is blocked.
+    assert_eq!(daemon.ask(&Ask::a("new.example")).rcode, SERVFAIL);
+    world.write_list("a.list", 2, &[("adult", "new.example")]);
+    assert!(eventually(PATIENCE, || daemon.ask(&Ask::a("new.example")).is_blocked()));
+    let config = world.write("x", "").with_file_name("friendly.toml");
+    let program = env!("CARGO_BIN_EXE_friendly-resolver");
+    let checked = Command::new(program).arg("check-config").arg(&config).output().expect("the program");
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(!checked.status.success() && said.contains("this is not the key of"), "{said}");
 
     world.write("server.key", std::fs::read(key("renewed.key")).unwrap());
     assert!(eventually(PATIENCE, || certificate(&connect()) == shipped("renewed.pem")));

@@ -140,8 +140,8 @@ fn only_the_right_server_is_asked_and_nobody_in_clear() {
         assert_eq!(reply.rcode, if good { NOERROR } else { SERVFAIL }, "{server}: {reply}");
         assert_eq!(safe.connections() > before, good, "{server}: a question reached the wrong server");
     }
-    // An authority that nobody trusts: those of the system do not know the one of the tests.
-    let unknown = format!("[upstream]\nservers = [\"tls://{at}#{NAME}\"]\ndeadline_ms = 1000\n");
+    // Another authority than the one that certified it.
+    let unknown = settings(&[format!("tls://{at}#{NAME}")]).replace("root.pem", "renewed.pem");
     let daemon = world.start(&[], &unknown);
     assert_eq!(daemon.ask(&Ask::a("www.example")).rcode, SERVFAIL);
     assert_eq!(plain.count(), 0);
