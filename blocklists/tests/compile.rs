@@ -190,6 +190,7 @@ fn what_is_no_name_is_skipped_and_told_with_file_line_and_reason() {
     world.write("odd.txt", "good.test\n192.0.2.1\nname.test/path\nfree\n\"quoted.test\n192.0.2.1:80\nna*me.test\n");
     let ended = world.compile(&["--report", "report.txt", "odd.txt"]).fine();
     assert!(ended.out.contains("odd.txt:2: 192.0.2.1"), "{}", ended.out);
+    assert!(ended.err.contains("warning: 6 lines are no entries; see \"Skipped\" above"), "{}", ended.err);
 
     let report = fs::read_to_string(world.0.join("report.txt")).unwrap();
     for line in [

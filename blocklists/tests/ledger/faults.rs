@@ -13,6 +13,7 @@ use signed_list::release::Class;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
+use crate::kill::{changes, killed_before, turns};
 use crate::program::{Ended, ended};
 use crate::world::{START, World, approved, case, listed, ready, reported, word};
 
@@ -190,26 +191,22 @@ async fn killed_at_any_moment_the_chain_is_whole_and_a_second_run_completes_it()
     begin_now(&world).await;
     world.write("r.jsonl", records(2500));
     let key = world.key("analyst");
+    let arguments = ["intake", "r.jsonl", "--key", &key];
+    // The same in another place, to know how much there is to interrupt.
+    let measured = World::empty("killed-measured");
+    begin_now(&measured).await;
+    measured.write("r.jsonl", records(2500));
+    let changes = changes(&measured.directory, &["intake", "r.jsonl", "--key", &measured.key("analyst")]);
     let mut last = 2;
     let mut killed = 0;
-    for round in 0..20u64 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_friendly-blocklist"))
-            .args(["intake", "r.jsonl", "--key", &key])
-            .current_dir(&world.directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(10 + round * 13));
-        child.kill().unwrap();
-        killed += u32::from(child.wait().unwrap().code().is_none());
+    for turn in turns(20, changes) {
+        killed += u32::from(killed_before(turn, &world.directory, &arguments));
         let head = world.open().await.unwrap().verify(None).await.unwrap();
         assert!(head.number >= last, "nothing that was there is lost");
         last = head.number;
     }
     assert!(killed > 0, "no run was killed");
-    world.run(&["intake", "r.jsonl", "--key", &key]).fine();
+    world.run(&arguments).fine();
     assert_eq!(world.open().await.unwrap().verify(None).await.unwrap().number, 2 + 2500);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! All names are invented, under `.test` and `.example`, but those whose refusal is what is tested.
 
+#[path = "../support/kill.rs"]
+mod kill;
 #[path = "../support/program.rs"]
 mod program;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use friendly_blocklist::release::draft::Wish;
 use friendly_blocklist::release::outcome::Report;
@@ -12,14 +12,9 @@ use signed_list::release::Class;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use crate::kill::{changes, killed_before, turns};
 use crate::program::{command, ended};
 use crate::world::{Resolver, World, covers, outcome};
-
-/// Moments for the next kill, spread over a run that takes so long where the test runs.
-fn moments(run: Duration) -> impl Iterator<Item = Duration> {
-    // Any spread would do; a fixed one can be told about. Some lie behind the end.
-    (0u32..).map(move |number| run * (1 + number * 7919 % 110) / 100)
-}
 
 #[tokio::test]
 async fn killed_at_any_moment_what_is_public_always_verifies() {
@@ -31,18 +26,13 @@ async fn killed_at_any_moment_what_is_public_always_verifies() {
     let keys = [world.key("ana"), world.key("besa"), world.key("op")];
     let arguments = ["publish", "--to", "public", "--key", &keys[0], "--key", &keys[1], "--key", &keys[2]];
     world.legal("isigurt/1", "name-1.test").await;
-    let begin = Instant::now();
-    ended(command(&world.directory, &arguments).output().unwrap()).fine();
-    let run = begin.elapsed();
+    let changes = changes(&world.directory, &arguments);
     let (mut serial, mut killed, mut finished) = (2, 0, 0);
-    for (number, moment) in (2u32..=40).zip(moments(run)) {
+    for (number, turn) in (2u32..=40).zip(turns(39, changes)) {
         world.legal(&format!("isigurt/{number}"), &format!("name-{number}.test")).await;
-        let mut child = command(&world.directory, &arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
-        tokio::time::sleep(moment).await;
-        child.kill().unwrap();
-        match child.wait().unwrap().success() {
-            true => finished += 1,
-            false => killed += 1,
+        match killed_before(turn, &world.directory, &arguments) {
+            true => killed += 1,
+            false => finished += 1,
         }
         for directory in [&public, &world.work.public()] {
             let resolver = Resolver::of(directory, &world.first_root()).await.unwrap();
@@ -56,7 +46,7 @@ async fn killed_at_any_moment_what_is_public_always_verifies() {
             assert!(covered.is_sorted_by(|a, b| a >= b), "{covered:?}");
         }
     }
-    assert!(killed >= 10, "{killed} of 39 were killed; a run took {run:?} at first and takes much less now");
+    assert!(killed >= 10, "{killed} of 39 were killed; a run made {changes} changes at first and makes much fewer now");
     // And then it goes on as if nothing had been.
     let out = ended(command(&world.directory, &arguments).output().unwrap()).fine();
     assert!(!out.out.is_empty() && killed + finished == 39);

@@ -4,6 +4,8 @@
 
 #[path = "../support/forge.rs"]
 mod forge;
+#[path = "../support/kill.rs"]
+mod kill;
 #[path = "../support/program.rs"]
 mod program;
 #[path = "../support/world.rs"]
@@ -17,3 +19,4 @@ mod life;
 mod places;
 mod server;
 mod verbs;
+mod wait;

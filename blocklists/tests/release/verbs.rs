@@ -11,6 +11,7 @@ use signed_list::list::Scope;
 use signed_list::release::{Class, Receipt, SPEC};
 
 use crate::program::{Ended, answered, command, run};
+use crate::wait::eventually;
 use crate::world::{Resolver, World, covers};
 
 impl World {
@@ -133,14 +134,12 @@ async fn a_decision_is_published_at_once_while_somebody_watches() {
 
     let seen = async |name: &str, listed: bool| {
         let start = Instant::now();
-        loop {
+        let came = eventually(Duration::from_secs(60), async || {
             let resolver = Resolver::of(&world.directory.join("public"), &world.first_root()).await.unwrap();
-            if covers(&resolver.legal(&identity).await.unwrap(), name) == listed {
-                return start.elapsed();
-            }
-            assert!(start.elapsed() < Duration::from_secs(60), "it never came");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            covers(&resolver.legal(&identity).await.unwrap(), name) == listed
+        });
+        assert!(came.await, "it never came");
+        start.elapsed()
     };
     let before = world.ledger.head().await.unwrap().number;
     assert!(!world.ledger.has_decided(before).await.unwrap());
