@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use friendly_resolver::config;
 use friendly_resolver::discovery::{Service, dnr};
 use friendly_resolver::explain::{self, Asked};
@@ -33,7 +34,6 @@ enum Verb {
     /// Check a configuration file and its lists, and start nothing
     CheckConfig {
         /// The configuration file, if --config does not name it
-        #[arg(required_unless_present = "config")]
         file: Option<PathBuf>,
     },
     /// Make the secret of this resolver, if the file is not there, and print what
@@ -70,7 +70,10 @@ fn main() -> ExitCode {
         Verb::Run => service::run(origin(config)).map_err(|error| error.to_string()),
         Verb::CheckConfig { file } => match file.or(config) {
             Some(file) => explain::check(&file),
-            None => Err("which file? Name it: check-config FILE".into()),
+            // Not a rule of clap's: it does not see a --config in front of the verb.
+            None => Arguments::command()
+                .error(ErrorKind::MissingRequiredArgument, "which file? Write check-config FILE")
+                .exit(),
         },
         Verb::Identity { file } => identity(&file),
         Verb::Discovery { address } => discovery(&origin(config), &address),

@@ -212,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asks_for_a_transfer_may_say_what_it_has() {
+        let with_soa = |qtype: u8| {
+            let mut packet = PLAIN.to_vec();
+            (packet[9], packet[26]) = (1, qtype);
+            packet.extend_from_slice(b"\xc0\x0c\x00\x06\x00\x01\x00\x00\x00\x00\x00\x16");
+            packet.extend_from_slice(&[0; 22]);
+            packet
+        };
+        assert_eq!(PLAIN[26], 0x1c, "the type that is replaced");
+        assert!(Query::parse(&with_soa(rtype::IXFR as u8)).is_ok());
+        for qtype in [rtype::A, rtype::AXFR, rtype::AAAA] {
+            assert_eq!(refusal(&with_soa(qtype as u8)), Refusal::Code(rcode::FORMERR));
+        }
+    }
+
+    #[test]
     fn edns_is_checked() {
         assert_eq!(refusal(&with_opt(&[0, 10, 0, 2, 9], 0)), Refusal::Code(rcode::FORMERR));
         assert_eq!(refusal(&with_opt(&[0, 10, 0], 0)), Refusal::Code(rcode::FORMERR));

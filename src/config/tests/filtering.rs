@@ -48,6 +48,8 @@ fn blocked_answers() {
         ("[\"192.0.2.80/32\"]", "is not an address"),
         ("5", "is integer `5`; write \"nxdomain\""),
     ] {
+        let bare = "[category.a]\nlayer = \"family\"\nanswer = \"192.0.2.80\"";
+        one(bare, 4, &["stop addresses stand in [ ]; write [\"192.0.2.80\"]"]);
         one(&with(text), 4, &["'answer' in [category.a]", words]);
     }
 }

@@ -84,6 +84,7 @@ fn listen_addresses() {
         ("127.0.0.1", "has no port; write \"127.0.0.1:53\""),
         ("::1", "has no port; write \"[::1]:53\""),
         ("[::1]", "has no port; write \"[::1]:53\""),
+        ("::1:5353", "has no brackets; write \"[::1]:5353\""),
         ("localhost:53", "is not an address to listen on"),
         (":53", "is not an address to listen on"),
         ("127.0.0.1:65536", "is not an address to listen on"),
@@ -95,6 +96,9 @@ fn listen_addresses() {
     one("[server]\nlisten = []", 3, &["'listen' in [server] is empty"]);
     let twice = "[server]\nlisten = [\n\"127.0.0.1:53\",\n\"127.0.0.1:53\"]";
     one(twice, 5, &["names 127.0.0.1:53 twice, first in line 4"]);
+    let wide = "[server]\nlisten = [\n\"127.0.0.1:53\",\n\"0.0.0.0:53\",\n\"[::1]:53\"]";
+    one(wide, 4, &["0.0.0.0:53 is every address and so 127.0.0.1:53, too"]);
+    accepted("[server]\nlisten = [\"0.0.0.0:53\", \"[::]:53\", \"127.0.0.1:54\"]\n");
     let free = accepted("[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n");
     assert_eq!(free.server.listen.len(), 2);
 }

@@ -27,6 +27,23 @@ fn f1_a_dead_upstream_is_replaced_within_a_second() {
 }
 
 #[test]
+fn f1_the_log_says_when_an_upstream_stops_and_when_it_begins_to_answer() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), silence);
+    let mut daemon = world.start(&[upstream.address()], "[upstream]\ntry_timeout_ms = 50\ndeadline_ms = 500\n");
+    for name in ["lost.example", "gone.example", "away.example"] {
+        assert_eq!(daemon.ask(&Ask::a(name)).rcode, SERVFAIL);
+    }
+    let named = format!("upstream={}", upstream.address());
+    daemon.wait_for_log("does not answer; others are asked first");
+    upstream.behave(|seen| Deed::Say(vec![honest(seen)]));
+    assert_eq!(daemon.ask(&Ask::a("found.example")).rcode, NOERROR);
+    daemon.wait_for_log("answers again");
+    assert_eq!(daemon.log().lines().filter(|line| line.contains(&named) && line.contains("answer")).count(), 2);
+    assert!(!daemon.log().contains("example"), "no name that was asked for");
+}
+
+#[test]
 fn f1_a_dead_upstream_alone_means_servfail_within_five_seconds_and_blocked_names_stay_blocked() {
     let world = World::new();
     let dead = Liar::behaving(world.upstream(1), silence);

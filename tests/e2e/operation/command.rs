@@ -147,11 +147,27 @@ fn check_config_says_what_is_good_and_what_is_not_with_file_and_line() {
 }
 
 #[test]
+fn the_configuration_counts_wherever_it_stands() {
+    let world = World::new();
+    let config = with_layers(&world);
+    let explained = explain(&config, &["law.example"]).out;
+    assert!(explained.contains("blocked"), "{explained}");
+    for words in [["--config", &config, "explain", "law.example"], ["-c", &config, "explain", "law.example"]] {
+        assert_eq!(run(&[&[RESOLVER], &words[..]].concat()).out, explained, "{words:?}");
+    }
+    let checked = run(&[RESOLVER, "check-config", &config]).out;
+    assert_eq!(run(&[RESOLVER, "--config", &config, "check-config"]).out, checked);
+    for words in [["--config", "/no/such.toml", "run"], ["run", "--config", "/no/such.toml"]] {
+        run(&[&[RESOLVER], &words[..]].concat()).assert_refused(&["/no/such.toml", "no such file"]);
+    }
+}
+
+#[test]
 fn wrong_arguments_end_with_2_and_say_what_would_be_right() {
     let cases: [(&[&str], &str); 8] = [
         (&["--cnfig", "x"], "--config"),
         (&["chek-config"], "check-config"),
-        (&["check-config"], "<FILE>"),
+        (&["check-config"], "check-config FILE"),
         (&["check-config", "a", "b"], "'b'"),
         (&["explain"], "<NAME>"),
         (&["explain", "x.example", "--client", "nobody"], "nobody"),

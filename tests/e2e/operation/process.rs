@@ -188,6 +188,20 @@ fn after_binding_it_becomes_another_user_for_good() {
 }
 
 #[test]
+fn a_user_that_could_not_read_its_files_again_is_refused() {
+    if !is_root() || !others_may_run_it() {
+        return;
+    }
+    let world = World::new();
+    let list = world.write_list("a.list", 1, &[("adult", "listed.example")]);
+    mode(&list, 0o600);
+    let settings = "[lists]\nfiles = [\"a.list\"]\n[server]\nuser = \"nobody\"\n";
+    let config = world.write("friendly.toml", world.config(&[], settings));
+    let ended = run(&[RESOLVER, "--config", config.to_str().expect("a plain path")]);
+    ended.assert_refused(&["'nobody'", "a.list", "read", "chmod"]);
+}
+
+#[test]
 fn a_user_that_does_not_exist_is_refused() {
     let world = World::new();
     let config = world.write("friendly.toml", world.config(&[], "[server]\nuser = \"nobody-at-all\"\n"));

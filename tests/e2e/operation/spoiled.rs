@@ -231,7 +231,8 @@ fn a_change_that_needs_a_start_is_noted_until_there_is_one() {
     let moved = before.replace(&daemon.address.to_string(), &format!("{}:5301", world.address(1)));
     assert_ne!(before, moved);
     world.write("friendly.toml", &moved);
-    let noted = || daemon.problems().iter().any(|problem| problem.contains("listen") && problem.contains("next start"));
+    let noted =
+        || daemon.problems().iter().any(|problem| problem.contains("[server] listen takes effect at the next start"));
     assert!(eventually(SOON, noted), "{:?}", daemon.problems());
     assert!(daemon.reload() && noted(), "it is still so after the next reload");
     assert_eq!(daemon.ask(&crate::client::Ask::a("x.test")).rcode, crate::client::NXDOMAIN);
