@@ -3,8 +3,9 @@
 //! Published lists hold `google.com`, `co.uk` and `github.io` by mistake or by another taste than ours; in March 2012
 //! one wrong file made a country block 8,000 names, Google among them. Three kinds of names are refused: public
 //! suffixes, under which people who have nothing to do with each other have their names (the private section of the
-//! Public Suffix List included: shared hosting); special-use names, which the resolver answers by itself; and the
-//! names of `protected.txt`.
+//! Public Suffix List included: shared hosting); special-use names, which networks and programs work by; and the names of `protected.txt`.
+
+pub mod shared;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,8 +17,8 @@ use signed_list::name::Name;
 /// The protected names as shipped, in the format that its own first lines describe.
 const PROTECTED: &str = include_str!("../protected.txt");
 
-/// Names that resolvers answer themselves or never ask for (RFC 6761 and the registry it founded), with all below
-/// them. `test` and `example` are not among them: test entries lie there.
+/// Names that are no sites (RFC 6761 and the registry it founded), with all below them: most of them the resolver answers
+/// itself; `internal` and what is public in `arpa` it asks upstreams for. `test` and `example` are not among them: test entries lie there.
 const SPECIAL_USE: [&str; 8] = ["alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "home.arpa"];
 
 /// Why an entry is refused.
@@ -30,7 +31,7 @@ pub enum Danger {
     },
     /// Every name directly below it is a public suffix.
     AboveSuffixes,
-    /// The resolver answers it by itself.
+    /// Networks and programs work by it; it is no site.
     SpecialUse,
     /// It is protected.
     Protected(String),
@@ -61,7 +62,7 @@ impl fmt::Display for Danger {
             Danger::PublicSuffix { private: false } => out.write_str("a public suffix"),
             Danger::PublicSuffix { private: true } => out.write_str("a public suffix (shared hosting)"),
             Danger::AboveSuffixes => out.write_str("public suffixes lie below it"),
-            Danger::SpecialUse => out.write_str("special use; the resolver answers it itself"),
+            Danger::SpecialUse => out.write_str("special use; networks and programs work by it"),
             Danger::Protected(group) => write!(out, "protected: {group}"),
             Danger::AboveProtected { name, group } => write!(out, "would block {name}, protected: {group}"),
         }
@@ -83,13 +84,15 @@ pub struct Guard {
     marks: HashMap<Box<[u8]>, Mark, foldhash::fast::RandomState>,
     special: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
     admitted: HashSet<Name>,
+    top_sites: shared::TopSites,
 }
 
 impl Guard {
     /// With the protected names that are shipped.
     pub fn shipped() -> Guard {
         // The file is part of the program and a test reads all of it, so what is wrong in it cannot reach a user.
-        Guard::new(PROTECTED).unwrap_or_else(|line| panic!("protected.txt:{line}: not a name"))
+        let guard = Guard::new(PROTECTED).unwrap_or_else(|line| panic!("protected.txt:{line}: not a name"));
+        Guard { top_sites: shared::shipped(), ..guard }
     }
 
     /// With the protected names of a text; the error is the number of the line that is wrong.
@@ -99,6 +102,7 @@ impl Guard {
             marks: HashMap::default(),
             special: HashSet::default(),
             admitted: HashSet::new(),
+            top_sites: shared::TopSites::default(),
         };
         for name in SPECIAL_USE {
             let name = Name::parse(name).map_err(|_| 0usize)?;
@@ -253,7 +257,7 @@ mod tests {
         for name in
             ["name.onion", "a.localhost", "printer.local", "1.0.0.127.in-addr.arpa", "x.home.arpa", "a.internal"]
         {
-            assert_eq!(verdict(&guard, name, Scope::Exact), "special use; the resolver answers it itself", "{name}");
+            assert_eq!(verdict(&guard, name, Scope::Exact), "special use; networks and programs work by it", "{name}");
         }
     }
 
@@ -301,6 +305,15 @@ mod tests {
             "www.alo116.al",
             "isigurt.al",
             "crca.al",
+            "ebanking.raiffeisen.al",
+            "bankofalbania.org",
+            "www.bkt.com.al",
+            "bankacredins.com",
+            "online.otpbank.al",
+            "visa.com",
+            "www.mastercard.com",
+            "paypal.com",
+            "js.stripe.com",
             "ocsp.digicert.com",
             "r10.o.lencr.org",
             "captive.apple.com",

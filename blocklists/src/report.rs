@@ -160,7 +160,7 @@ impl Report {
         let left_out = self.left_out("refused", danger.word(), line, &name.to_string(), danger.to_string());
         let meaning = match danger.word() {
             "public-suffix" => "public suffixes: other people's names lie below",
-            "special-use" => "special-use names: the resolver answers them itself",
+            "special-use" => "special-use names: networks and programs work by them",
             _ => "protected names",
         };
         tally(&mut self.counts.refused, danger.word(), meaning, left_out);

@@ -9,28 +9,22 @@
 //! | all | addresses, public suffixes, special-use names, protected names and what would block them, categories that DNS may not block |
 //! | `legal` | also what nobody attests to be dedicated, names below a protected one, everything on shared hosts, top sites and what lies below them |
 //!
-//! The law's list is stricter than [`Guard`], which every release passes as well: `page.platform.example` is no danger to
-//! the platform, but it is still the platform's page, and the platform can remove it.
+//! The law's list is stricter than the others: `page.platform.example` is no danger to the platform, but it is still the
+//! platform's page, and the platform can remove it. [`Guard`] knows both measures, and each release passes it once more.
 
-use std::collections::HashSet;
-
-use psl::{Psl, Type};
 use signed_list::list::Scope;
 use signed_list::name::Name;
 use signed_list::release::Class;
 
+use crate::guard::shared::Shared;
 use crate::guard::{Danger, Guard};
 use crate::takedown::scheme::Scheme;
 use crate::takedown::{Host, Takedown};
 use crate::texts::{Language, say};
 
-/// The most visited sites as shipped, one registered name a line.
-const TOP_SITES: &str = include_str!("../top-sites.txt");
-
 /// The judge. One for a whole run.
 pub struct Triage {
     guard: Guard,
-    top_sites: HashSet<Name, foldhash::fast::RandomState>,
 }
 
 /// What is to be done.
@@ -109,6 +103,16 @@ impl Ground {
     }
 }
 
+impl From<Shared> for Ground {
+    fn from(shared: Shared) -> Ground {
+        match shared {
+            Shared::Protected { name, group } => Ground::Protected { name, group },
+            Shared::Host { suffix } => Ground::SharedHost { suffix },
+            Shared::TopSite(name) => Ground::TopSite(name),
+        }
+    }
+}
+
 /// What a protected name is, in a language.
 fn group_in(language: Language, group: &str) -> String {
     let key = format!("group-{}", group.to_lowercase().replace(' ', "-"));
@@ -120,9 +124,7 @@ fn group_in(language: Language, group: &str) -> String {
 impl Triage {
     /// With the tables that are shipped.
     pub fn shipped() -> Triage {
-        // The file is part of the program and a test reads all of it, so what is wrong in it cannot reach a user.
-        let names = lines(TOP_SITES).map(|line| Name::parse(line).unwrap_or_else(|_| panic!("top-sites.txt: {line}")));
-        Triage { guard: Guard::shipped(), top_sites: names.collect() }
+        Triage { guard: Guard::shipped() }
     }
 
     /// Judges one takedown.
@@ -138,7 +140,7 @@ impl Triage {
         let Host::Name(name) = &takedown.host else { return Err(Ground::Address) };
         self.never(name, takedown.scope)?;
         if takedown.class == Class::Legal {
-            self.shared(name)?;
+            self.guard.shared(name).map_err(Ground::from)?;
         }
         if scheme.category(&takedown.category).is_none_or(|category| !category.dns) {
             return Err(Ground::Category(takedown.category.to_string()));
@@ -162,48 +164,12 @@ impl Triage {
             Danger::AboveProtected { name, group } => Ground::AboveProtected { name, group },
         })
     }
-
-    /// What is somebody else's site in part.
-    fn shared(&self, name: &Name) -> Result<(), Ground> {
-        if let Some((name, group)) = self.guard.protected_above(name) {
-            return Err(Ground::Protected { name: name.clone(), group: group.to_owned() });
-        }
-        if let Some(suffix) = private_suffix(name) {
-            return Err(Ground::SharedHost { suffix });
-        }
-        let mut above = Some(name.clone());
-        while let Some(name) = above {
-            if self.top_sites.contains(&name) {
-                return Err(Ground::TopSite(name));
-            }
-            above = name.parent();
-        }
-        Ok(())
-    }
-}
-
-/// The company's name under which a name lies, if it lies under one.
-fn private_suffix(name: &Name) -> Option<Name> {
-    let labels: Vec<&[u8]> = name.iter().collect();
-    let found = psl::List.find(labels.iter().rev().copied());
-    if found.typ != Some(Type::Private) {
-        return None;
-    }
-    let mut suffix = name.clone();
-    // The length of the suffix as text; a name's wire form is two octets longer than its text.
-    while suffix.as_wire().len() - 2 > found.len {
-        suffix = suffix.parent()?;
-    }
-    Some(suffix)
-}
-
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::shared::{TOP_SITES, lines};
     use crate::ledger::words::{CaseId, Word};
 
     fn takedown(class: Class, category: &str, host: &str) -> Takedown {
@@ -273,10 +239,10 @@ mod tests {
     #[test]
     fn top_sites_and_what_lies_below_them_go_back() {
         let guard = Guard::shipped();
-        let judge = Triage::shipped();
         // One that no other table holds, so that it is this one that says no.
         let known = |site: &&Name| guard.protected_above(site).is_none() && guard.check(site, Scope::Subtree).is_ok();
-        let site = judge.top_sites.iter().filter(known).min().expect("a site of its own").clone();
+        let sites = lines(TOP_SITES).map(|line| Name::parse(line).unwrap()).collect::<Vec<_>>();
+        let site = sites.iter().filter(known).min().expect("a site of its own").clone();
         assert_eq!(judged(&takedown(Class::Legal, "csam", &site.to_string())), format!("top-site {site}"));
         assert_eq!(judged(&takedown(Class::Legal, "csam", &format!("www.{site}"))), format!("top-site {site}"));
         // What a venue may choose to block is another matter.
@@ -343,18 +309,6 @@ mod tests {
         for group in groups {
             assert_eq!(group_in(Language::English, group), group);
             assert_ne!(group_in(Language::Albanian, group), group);
-        }
-    }
-
-    #[test]
-    fn the_shipped_top_sites_are_registered_names_and_sorted() {
-        let names: Vec<Name> = lines(TOP_SITES).map(|line| Name::parse(line).unwrap()).collect();
-        assert!((3000..10_000).contains(&names.len()), "{}", names.len());
-        assert!(names.is_sorted());
-        for name in &names {
-            let labels: Vec<&[u8]> = name.iter().collect();
-            let domain = psl::List.domain(name.to_string().as_bytes()).map(|domain| domain.as_bytes().len());
-            assert!(labels.len() >= 2 && domain == Some(name.to_string().len()), "{name}");
         }
     }
 }

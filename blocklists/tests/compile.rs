@@ -260,7 +260,7 @@ fn protected_names_and_public_suffixes_are_refused_loudly() {
         "list.txt:5: facebook.com  (protected: major platform)",
         "list.txt:6: isigurt.al  (protected: helpline or child protection)",
         "list.txt:7: gstatic.com  (protected:",
-        "list.txt:8: x.onion  (special use; the resolver answers it itself)",
+        "list.txt:8: x.onion  (special use; networks and programs work by it)",
     ] {
         assert!(ended.out.contains(part), "{part} is not in\n{}", ended.out);
     }

@@ -116,6 +116,7 @@ lies-below = a name below
 
 group-government = government
 group-helpline-or-child-protection = helpline or child protection
+group-bank-or-payment = bank or payment
 group-certificate-authority = certificate authority
 group-captive-portal-check = captive-portal check
 group-updates-of-systems-and-security-software = updates of systems and security software

@@ -116,6 +116,7 @@ lies-below = një emër më poshtë
 
 group-government = institucion shtetëror
 group-helpline-or-child-protection = linjë ndihme ose mbrojtje e fëmijëve
+group-bank-or-payment = bankë ose pagesë
 group-certificate-authority = autoritet certifikimi
 group-captive-portal-check = kontroll i hyrjes në një Wi-Fi
 group-updates-of-systems-and-security-software = përditësime të sistemeve dhe të programeve të sigurisë

@@ -1,7 +1,7 @@
 //! From what the ledger holds in force, and what feeds bring, to the entries of a release, and to its list file. Pure.
 //!
-//! The guard judges once more here, because what is protected may have changed since a case was approved, and a name of
-//! the scheme itself is never listed by a case. What is refused is left out and told; everything else goes on.
+//! The guard judges once more here, by the measure of the class, because what is protected or much visited may have
+//! changed since a case was approved; and a name of the scheme itself is never listed by a case. What is refused is left out and told; everything else goes on.
 
 use foldhash::HashMap;
 use signed_list::digest::{DigestKey, Suffixes};
@@ -14,6 +14,7 @@ use super::index::Origin;
 use super::scheme::Scheme;
 use super::supply::Part;
 use crate::compile::{Compiled, Compiler};
+use crate::guard::shared::Shared;
 use crate::guard::{Danger, Guard};
 use crate::ledger::ListedEntry;
 
@@ -81,13 +82,13 @@ pub fn select(listed: Vec<ListedEntry>, supply: &[Part], class: Class, scheme: &
         let why = match numbers.get(category.as_str()) {
             None => format!("its category '{category}' is not one of the class {}", class.word()),
             Some(_) if scheme.owns(&name) => "its name belongs to the scheme".to_owned(),
-            Some(&category) => match guard.check(&name, scope) {
-                Ok(()) => {
+            Some(&category) => match danger(&name, scope, class, guard) {
+                None => {
                     let origin = Origin::Case(case.into());
                     selection.entries.push(Entry { origin, name, scope, category });
                     continue;
                 }
-                Err(danger) => reason(&danger),
+                Some(why) => why,
             },
         };
         selection.refused.push(Refusal { case, why });
@@ -128,12 +129,20 @@ impl Selection {
     }
 }
 
-/// Why, without any name: this is printed and kept where the name is not.
-fn reason(danger: &Danger) -> String {
-    match danger {
-        Danger::AboveProtected { group, .. } => format!("a protected name lies below it: {group}"),
-        other => other.to_string(),
+/// Why a case must not be listed, without any name: this is printed and kept where the name is not.
+fn danger(name: &Name, scope: Scope, class: Class, guard: &Guard) -> Option<String> {
+    if let Err(danger) = guard.check(name, scope) {
+        return Some(match danger {
+            Danger::AboveProtected { group, .. } => format!("a protected name lies below it: {group}"),
+            other => other.to_string(),
+        });
     }
+    let shared = if class.is_sealed() { guard.shared(name).err()? } else { return None };
+    Some(match shared {
+        Shared::Protected { group, .. } => format!("it lies below a protected name: {group}"),
+        Shared::Host { .. } => "it lies on a shared host".to_owned(),
+        Shared::TopSite(_) => "it is one of the most visited sites, or lies below one".to_owned(),
+    })
 }
 
 /// What the header of a list says.
