@@ -42,7 +42,7 @@ pub struct Arguments {
     legal: Vec<PublicKey>,
 
     /// How many of them have to sign
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 2)]
     legal_threshold: u64,
 
     /// Somebody who signs the operator's list; several times
@@ -90,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if classes.is_empty() {
             return Err("nobody would sign any list: name people with --legal, --operator or --venue".into());
         }
+        ceremony::check_classes(&classes)?;
         let root = holders("root", &arguments.root, arguments.root_threshold)?;
         // A ledger that cannot be opened, or an admin who is none, is told before anything is made.
         let ledger = Ledger::open(&place.ledger()).await?;

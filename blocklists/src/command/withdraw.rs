@@ -7,7 +7,6 @@ use super::Failure;
 use super::place::{About, Why, block_on, now};
 use super::view;
 use crate::ledger::UnixSeconds;
-use crate::ledger::desk::can_be_gone;
 use crate::ledger::event::Event;
 use crate::ledger::words::CaseId;
 use crate::takedown::moment_of;
@@ -53,9 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let before = about.case(&ledger).await?;
         let case = id.clone();
         let event = if *removed_at_source {
-            let seen_at = seen_at.unwrap_or(now() / 1000);
-            can_be_gone(&before, seen_at)?;
-            Event::Removed { case, seen_at }
+            Event::Removed { case, seen_at: seen_at.unwrap_or(now() / 1000) }
         } else {
             let reason = why.reason()?;
             if *emergency { Event::EmergencyDelisted { case, reason } } else { Event::Withdrawn { case, reason } }

@@ -7,11 +7,11 @@ use signed_list::name::Name;
 use signed_list::release::Class;
 
 use super::books::Books;
-use super::case::{Act, Case, DAY, State};
+use super::case::{Act, Case, State};
 use super::event::{Entry, Event, Facts, Role, VERSION};
 use super::rules::{Member, Refused, Returned};
 use super::words::{CaseId, Label, Remark, Word};
-use super::{Ledger, LedgerError, UnixMillis, UnixSeconds, Writer};
+use super::{Ledger, LedgerError, UnixMillis, Writer};
 use crate::person::{Person, PublicKey};
 use crate::takedown::scheme::Scheme;
 use crate::takedown::{Host, Takedown};
@@ -107,16 +107,6 @@ impl Ledger {
     }
 }
 
-/// Whether a case can have been seen gone at that time: not before the day on which the hotline still saw it.
-pub fn can_be_gone(case: &Case, seen: UnixSeconds) -> Result<(), Refused> {
-    let assessed = case.facts.assessed_at;
-    // Either can be a day alone, which stands for its midnight.
-    if seen / DAY < assessed / DAY {
-        return Err(Refused::GoneBefore { case: case.id.clone(), assessed, seen });
-    }
-    Ok(())
-}
-
 fn is_about_the_file(refused: &Refused) -> bool {
     matches!(
         refused,
@@ -205,10 +195,7 @@ fn again(takedown: &Takedown, case: Case, at: UnixMillis) -> Result<(Option<Even
     }
     let state = case.state_at(at);
     match takedown.removed_seen_at {
-        Some(seen_at) if !is_closed(state) => {
-            can_be_gone(&case, seen_at)?;
-            Ok((Some(Event::Removed { case: case.id, seen_at }), Taken::Removed))
-        }
+        Some(seen_at) if !is_closed(state) => Ok((Some(Event::Removed { case: case.id, seen_at }), Taken::Removed)),
         _ => Ok((None, Taken::Known(state))),
     }
 }

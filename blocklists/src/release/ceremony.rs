@@ -63,6 +63,8 @@ pub enum CeremonyError {
     There(PersonId, String),
     #[error("the role {0} stays as it is; name a key with --add or --remove, or another --threshold")]
     Nothing(String),
+    #[error("the legal list is signed by two people at the least; {0} would be enough here")]
+    LegalAlone(u64),
     #[error("the class {0} has no categories in the scheme")]
     NoCategories(&'static str),
     #[error(transparent)]
@@ -111,7 +113,16 @@ impl Moves {
     }
 }
 
+/// What must hold of the holders of classes, whoever chooses them.
+pub fn check_classes(classes: &BTreeMap<Class, Holders>) -> Result<(), CeremonyError> {
+    match classes.iter().find(|(class, holders)| class.is_sealed() && holders.threshold < 2) {
+        Some((_, holders)) => Err(CeremonyError::LegalAlone(holders.threshold)),
+        None => Ok(()),
+    }
+}
+
 fn check(ceremony: &Ceremony) -> Result<(), CeremonyError> {
+    check_classes(&ceremony.classes)?;
     let root = [("root", &ceremony.root)];
     for (role, holders) in root.into_iter().chain(ceremony.delegated()) {
         if holders.keys.contains(&ceremony.online) {
@@ -128,6 +139,7 @@ pub fn begin(work: &Work, root: Holders, classes: BTreeMap<Class, Holders>, now:
             return Err(CeremonyError::NoCategories(class.word()));
         }
     }
+    check_classes(&classes)?;
     let online = work.make_online()?;
     let ceremony = Ceremony { root, online: online.public(), classes };
     check(&ceremony)?;

@@ -138,7 +138,10 @@ fn what_is_gone_at_its_source_leaves_the_list() {
     desk.listed("isigurt/1");
     let removed = |seen_at| Event::Removed { case: case("isigurt/1"), seen_at };
     assert!(matches!(desk.refused(&people.analyst, removed(START / 1000 + 2 * 86_400)), Refused::Future(_)));
-    desk.fine(&people.analyst, removed(START / 1000));
+    // On the day before the hotline saw it, it cannot have been gone; on that very day it can.
+    let refused = desk.refused(&people.analyst, removed(START / 1000 - 3600 - 86_400));
+    assert!(refused.to_string().contains("cannot have been gone"), "{refused}");
+    desk.fine(&people.analyst, removed(START / 1000 - 3600));
     assert_eq!((desk.state("isigurt/1"), desk.in_force("isigurt/1")), (State::Removed, false));
     assert_eq!(desk.waits("isigurt/1"), None);
 }

@@ -7,7 +7,7 @@ use super::refused::Refused;
 use super::steps::{Step, next};
 use super::{Before, Member, not_in_the_future};
 use crate::ledger::case::{
-    Act, Appeal, Approval, Case, Closing, LISTED_AT_MOST, Listing, RENEWABLE, State, Why, appeal_due,
+    Act, Appeal, Approval, Case, Closing, DAY, LISTED_AT_MOST, Listing, RENEWABLE, State, Why, appeal_due,
 };
 use crate::ledger::event::{Entry, Event, Outcome};
 use crate::ledger::words::Remark;
@@ -56,6 +56,7 @@ pub(super) fn on_case(entry: &Entry, act: Act, before: Before) -> Result<Case, R
         Event::Removed { seen_at, .. } => {
             case.state = step(Step::SeeRemoved)?;
             not_in_the_future(*seen_at, entry.at)?;
+            can_be_gone(&case, *seen_at)?;
             case.removed_seen_at = Some(*seen_at);
             close(&mut case, act, Why::Removed, None, false);
         }
@@ -95,6 +96,16 @@ pub(super) fn on_case(entry: &Entry, act: Act, before: Before) -> Result<Case, R
     }
     case.last = entry.number;
     Ok(case)
+}
+
+/// Whether a case can have been seen gone at that time: not before the day on which the hotline still saw it.
+fn can_be_gone(case: &Case, seen: UnixSeconds) -> Result<(), Refused> {
+    let assessed = case.facts.assessed_at;
+    // Either can be a day alone, which stands for its midnight.
+    if seen / DAY < assessed / DAY {
+        return Err(Refused::GoneBefore { case: case.id.clone(), assessed, seen });
+    }
+    Ok(())
 }
 
 /// Ends what is in force. An appeal that is still open ends with it, answered in favour of whoever asked.
