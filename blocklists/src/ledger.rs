@@ -484,6 +484,12 @@ impl Ledger {
         Ok(Head { number: tail.number, hash: tail.hash })
     }
 
+    /// When its last entry was made.
+    pub async fn last_at(&self) -> Result<Option<UnixMillis>, LedgerError> {
+        let mut db = self.read().await?;
+        Ok(store::tail(&mut db).await.map_err(|error| self.told(error))?.at)
+    }
+
     fn told(&self, error: sqlx::Error) -> LedgerError {
         told(&self.path, error)
     }

@@ -8,6 +8,7 @@
 //! | [`select`] | ledger entries and names of feeds to a list file: guard, categories, canaries; pure |
 //! | [`index`] | which entries a release holds, and what two of them differ in; pure |
 //! | [`hold`] | releases that change too much at once wait for two people; pure |
+//! | [`clock`] | whether the publisher's clock can be right; pure |
 //! | [`draft`] | whether there is a reason for a release, and what it will be like; pure |
 //! | [`diff`] | what a release changes, and how far that reaches; pure |
 //! | [`epoch`] | keys of the sealed list, and their envelopes for the resolvers |
@@ -35,6 +36,7 @@
 pub mod canary;
 pub mod ceremony;
 pub mod client;
+pub mod clock;
 pub mod diff;
 pub mod draft;
 pub mod epoch;

@@ -70,6 +70,10 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
 
+    /// The clock of this machine is right, although nothing was published for 30 days
+    #[arg(long)]
+    clock_is_right: bool,
+
     /// Stay, look for decisions every so many seconds, and publish each at once
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     watch: Option<Duration>,
@@ -110,6 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         reason: None,
         resume: arguments.resume,
         renew: arguments.watch.is_none(),
+        clock_is_right: arguments.clock_is_right,
     };
     block_on(async {
         match arguments.watch {
@@ -139,6 +144,10 @@ pub async fn once(
             let (first, others) = apart(place, keys, wish).await?;
             if let Some(first) = first {
                 copied = part(place, keys, &first, to, &mut report).await?;
+                if matches!(copied, Err(PublishError::Refused(_))) {
+                    // It stays staged, and the others may be what is missing: the second part tells.
+                    copied = Ok(());
+                }
             }
             report.feeds = feeds::look(&work, &due, false, patience).await;
             rest = others;
@@ -189,7 +198,8 @@ async fn apart(place: &Place, keys: &Keys, wish: &Wish) -> Result<(Option<Wish>,
     Ok((Some(first), Wish { classes: open, ..wish.clone() }))
 }
 
-/// Publishes the classes of a wish. The inner result is that of copying, which follows what is in force already.
+/// Publishes the classes of a wish. The inner result is that of what follows when the rest is in force already: copying,
+/// and what resolvers would not accept.
 async fn part(
     place: &Place,
     keys: &Keys,
@@ -205,10 +215,18 @@ async fn part(
         keys.confirm("Sign and publish this?")?;
     }
     let publisher = press.publisher();
-    publisher.run(wish, report).await?;
+    let done = unless_refused(publisher.run(wish, report).await)?;
     let copied = publisher.copy(&destinations, report).await;
     press.ledger.close().await;
-    Ok(copied)
+    Ok(done.and(copied))
+}
+
+/// What is in force goes out also when there is something that resolvers would not accept.
+pub(super) fn unless_refused(done: Result<(), PublishError>) -> Result<Result<(), PublishError>, PublishError> {
+    match done {
+        Err(error) if !matches!(error, PublishError::Refused(_)) => Err(error),
+        done => Ok(done),
+    }
 }
 
 /// Publishes each decision at once, until it is told to stop.
@@ -302,14 +320,14 @@ async fn watch(arguments: &Arguments, mut wish: Wish, interval: Duration) -> Res
 async fn cycle(arguments: &Arguments, wish: &Wish, report: &mut Report, uncopied: &mut bool) -> Result<(), Failure> {
     let press = Press::open(&arguments.place, &arguments.keys).await?;
     let publisher = press.publisher();
-    publisher.run(wish, report).await?;
+    let done = unless_refused(publisher.run(wish, report).await)?;
     if report.timestamp.is_some() || *uncopied {
         *uncopied = true;
         publisher.copy(&press.destinations(&arguments.to)?, report).await?;
         *uncopied = false;
     }
     press.ledger.close().await;
-    Ok(())
+    Ok(done?)
 }
 
 /// Whether there is a decision behind that entry, or somebody was enrolled or revoked since.

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Failure;
 use super::place::{Place, block_on};
 use super::press::{self, Keys, Press};
+use super::publish::unless_refused;
 use super::screen;
 use super::view::Names;
 use crate::ledger::event::Role;
@@ -125,7 +126,7 @@ pub async fn all_staged(press: &Press, report: &mut Report) -> Result<(), Failur
 /// Brings into force what is complete, copies it out, and tells.
 pub async fn finish(press: &Press, to: &[String], mut report: Report, place: &Place) -> Result<(), Failure> {
     let publisher = press.publisher();
-    publisher.settle(&mut report).await?;
+    let settled = unless_refused(publisher.settle(&mut report).await)?;
     let online = press.work.online()?;
     let registered = press.ledger.member(&online.id()).await?.is_some_and(|member| member.is(Role::Operator));
     if !registered && report.keys.as_ref().is_some_and(|keys| keys.in_force) {
@@ -141,6 +142,7 @@ pub async fn finish(press: &Press, to: &[String], mut report: Report, place: &Pl
         None => Ok(()),
     };
     press::print(place, &report, &press.names().await?)?;
+    settled?;
     Ok(copied?)
 }
 

@@ -28,6 +28,8 @@ pub struct Wish {
     pub resume: bool,
     /// Sign the timestamp even if it is not due.
     pub renew: bool,
+    /// The clock is right, however long nothing was done.
+    pub clock_is_right: bool,
 }
 
 /// What a release will be like.

@@ -4,6 +4,7 @@
 //! was formally in order; only their number was not.
 
 use serde::{Deserialize, Serialize};
+use signed_list::release::Class;
 
 /// Bounds of what may come or go in one release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,16 @@ pub struct Jump {
 }
 
 impl Bounds {
+    /// The bounds of a class. What the law lists is held within the defaults, whatever the settings say: a line in a file
+    /// is no second person.
+    pub fn of(self, class: Class) -> Bounds {
+        if !class.is_sealed() {
+            return self;
+        }
+        let most = Bounds::default();
+        Bounds { entries: self.entries.min(most.entries), percent: self.percent.min(most.percent) }
+    }
+
     /// The jump that a release makes, if it makes one.
     pub fn jump(self, added: u64, removed: u64, before: u64) -> Option<Jump> {
         // In 128 bits, because nothing keeps a setting from being absurd.
@@ -51,6 +62,13 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_make_the_bounds_of_the_law_stricter_and_no_wider() {
+        let (wide, strict) = (Bounds { entries: 1000, percent: 50 }, Bounds { entries: 0, percent: 1 });
+        assert_eq!((wide.of(Class::Legal), strict.of(Class::Legal)), (Bounds::default(), strict));
+        assert_eq!((wide.of(Class::Operator), wide.of(Class::Venue)), (wide, wide));
+    }
 
     #[test]
     fn fifty_entries_or_five_per_cent_whichever_is_more() {

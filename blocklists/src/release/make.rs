@@ -37,6 +37,15 @@ struct Current {
     manifest: Option<Manifest>,
 }
 
+/// What decides how much a release may change.
+#[derive(Clone, Copy)]
+struct Measured {
+    class: Class,
+    serial: u64,
+    /// It is a rollback.
+    pinned: bool,
+}
+
 /// What there would be to release now.
 pub struct Survey {
     /// What it will be like.
@@ -96,11 +105,12 @@ impl Publisher<'_> {
         let mut index = Index::of(&entries, &self.work.index_key());
         let before = mem::take(&mut current.index);
         let mut change = index.change(&before);
-        let mut jump = self.jump(class, &draft, &change, &index, &before);
+        let measured = Measured { class, serial: draft.serial, pinned: draft.pinned_to.is_some() };
+        let mut jump = self.jump(measured, &change, &index, &before);
         let mut rest = None;
         if jump.is_some()
             && current.card.is_some()
-            && let Some(goes) = self.without_additions(class, &draft, &entries, &change, &before)
+            && let Some(goes) = self.without_additions(measured, draft.new_epoch, &entries, &change, &before)
         {
             (entries, index) = goes;
             change = index.change(&before);
@@ -162,7 +172,17 @@ impl Publisher<'_> {
             return Ok(outcome);
         }
         self.verify_ledger(report).await?;
-        let mut stage = match staged.filter(|stage| !wish.new_epoch && survey.is_staged(stage)) {
+        let fits = |stage: &Stage| !wish.new_epoch && survey.is_staged(stage) && !self.is_stale(class, stage, base);
+        let staged = match staged.filter(fits) {
+            // Nobody signs what somebody else may have put there.
+            Some(stage) if self.would_sign(&stage, base)? => match self.check(&stage, base).await {
+                Ok(()) => Some(stage),
+                Err(PublishError::Overtaken(_)) => None,
+                Err(error) => return Err(error),
+            },
+            staged => staged,
+        };
+        let mut stage = match staged {
             Some(stage) => stage,
             None => self.make(class, &survey, only_of, base, report)?,
         };
@@ -177,6 +197,26 @@ impl Publisher<'_> {
         self.tell(&stage, base, &mut outcome).await?;
         report.phase("sign", start);
         Ok(outcome)
+    }
+
+    /// Whether somebody here has still to sign it.
+    fn would_sign(&self, stage: &Stage, base: &Metadata) -> Result<bool, PublishError> {
+        let standings = stage.standings(Some(base))?;
+        Ok(standings.iter().any(|standing| self.people.iter().any(|person| standing.open.contains(&person.id()))))
+    }
+
+    /// Whether a release has waited for so long that what it would bring into force expires, its envelopes included. It
+    /// is made anew then: no signature could help it any more.
+    fn is_stale(&self, class: Class, stage: &Stage, base: &Metadata) -> bool {
+        let roles: &[&str] = if class.is_sealed() { &[class.word(), EPOCH] } else { &[class.word()] };
+        roles.iter().any(|role| {
+            let staged = stage.documents.iter().find_map(|document| match document {
+                Document::Targets(of, document) if of == role => Some(document),
+                _ => None,
+            });
+            let document = staged.or(base.delegated.get(*role));
+            document.is_some_and(|document| expiry(document.signed.expires) < self.seconds() + DAY)
+        })
     }
 
     /// Puts down where a staged release stands.
@@ -365,6 +405,11 @@ impl Publisher<'_> {
             self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
         }
         let staged: Option<Epoch> = read_json(&stage.directory().join("epoch.json"))?;
+        // It is what the guard goes by when the release comes into force.
+        let path = stage.directory().join("index");
+        if fs::read(&path).map_err(io(&path, "read"))? != Index::of(&entries, &self.work.index_key()).write() {
+            return Err(PublishError::NotTheLedger { about: about(), file: "index".to_owned() });
+        }
         let epoch = match (staged, card.epoch) {
             (None, Some(number)) => self.work.epoch(number)?,
             (staged, _) => staged,
@@ -471,20 +516,20 @@ impl Publisher<'_> {
     /// that alone would be held.
     fn without_additions(
         &self,
-        class: Class,
-        draft: &Draft,
+        measured: Measured,
+        new_epoch: bool,
         entries: &[Entry],
         change: &Change,
         before: &Index,
     ) -> Option<(Vec<Entry>, Index)> {
-        if change.removed.is_empty() && !draft.new_epoch {
+        if change.removed.is_empty() && !new_epoch {
             return None;
         }
         let key = self.work.index_key();
         let mut goes = entries.to_vec();
         before.retain(&mut goes, &key);
         let index = Index::of(&goes, &key);
-        let held = self.jump(class, draft, &index.change(before), &index, before);
+        let held = self.jump(measured, &index.change(before), &index, before);
         held.is_none().then_some((goes, index))
     }
 
@@ -525,24 +570,40 @@ impl Publisher<'_> {
     /// against what it had before. So a feed of a million names does not hide what happens in the ledger, and a feed
     /// that goes wrong is told by name. The first release of an open class has nothing to be compared with, and a
     /// rollback is what takes such a change back: only what it would add is looked at.
-    fn jump(&self, class: Class, draft: &Draft, change: &Change, index: &Index, before: &Index) -> Option<Jump> {
-        if draft.serial == 1 && !class.is_sealed() {
+    fn jump(&self, measured: Measured, change: &Change, index: &Index, before: &Index) -> Option<Jump> {
+        let Measured { class, serial, pinned } = measured;
+        if serial == 1 && !class.is_sealed() {
             return None;
         }
-        let hold = self.work.settings.hold;
+        let hold = self.work.settings.hold.of(class);
         let (added, removed, all) = (index.count(&change.added), before.count(&change.removed), before.count_all());
         let mut origins: Vec<Option<&str>> = added.keys().chain(removed.keys()).copied().collect();
         origins.sort_unstable();
         origins.dedup();
         origins.into_iter().find_map(|origin| {
             let of = |counts: &HashMap<Option<&str>, u64>| counts.get(&origin).copied().unwrap_or(0);
-            let removed = if draft.pinned_to.is_some() { 0 } else { of(&removed) };
+            let removed = if pinned { 0 } else { of(&removed) };
             let feed = self.work.feeds.as_ref().ok().zip(origin);
             let feed = feed.and_then(|(feeds, name)| feeds.of(class).find(|feed| feed.name == name));
             let bounds = feed.map_or(hold, |feed| feed.bounds(hold));
             let jump = bounds.jump(of(&added), removed, of(&all))?;
             Some(Jump { feed: origin.map(str::to_owned), ..jump })
         })
+    }
+
+    /// Whether a staged release changes too much at once, looked at anew: whatever its plan says of that, somebody may
+    /// have written.
+    pub(super) fn jump_of(&self, stage: &Stage, base: Option<&Metadata>) -> Result<Option<Jump>, PublishError> {
+        let Some(Release { card, .. }) = &stage.plan.release else { return Ok(None) };
+        let path = stage.directory().join("index");
+        let index = Index::read(&fs::read(&path).map_err(io(&path, "read"))?);
+        let index = index.ok_or_else(|| WorkError::Damaged { path, why: "it is cut off or changed".to_owned() })?;
+        let before = match base {
+            Some(base) => self.current(card.class, base)?.index,
+            None => Index::default(),
+        };
+        let measured = Measured { class: card.class, serial: card.serial, pinned: card.pinned_to.is_some() };
+        Ok(self.jump(measured, &index.change(&before), &index, &before))
     }
 }
 

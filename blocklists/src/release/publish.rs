@@ -24,6 +24,7 @@ use thiserror::Error;
 use tough::Bytes;
 
 use super::client::{Client, ClientError};
+use super::clock::{self, WrongClock};
 use super::draft::Wish;
 use super::epoch::EpochError;
 use super::outcome::{Keys, Outcome, Report, waiting};
@@ -77,9 +78,14 @@ pub enum PublishError {
         "{about}: {file} is not what the ledger says; do not sign it, and find out who made it. Nothing was signed"
     )]
     NotTheLedger { about: String, file: String },
+    #[error(transparent)]
+    Clock(#[from] WrongClock),
     #[error("{0}")]
     Feeds(String),
-    #[error("resolvers would not accept the result, so nothing was published: {0}")]
+    #[error(
+        "resolvers would not accept the result, so nothing was published: {0}; what is signed stays staged, and comes \
+         into force with whatever mends that"
+    )]
     Refused(#[from] ClientError),
     #[error("the list cannot be built: {0}")]
     Build(#[from] BuildError),
@@ -138,11 +144,17 @@ impl Publisher<'_> {
         self.now / 1000
     }
 
-    /// Publishes: stages what is due, signs it, brings into force what is complete.
+    /// Publishes: stages what is due, signs it, brings into force what is complete. With [`PublishError::Refused`] all else
+    /// is done, and what is in force can be copied.
     pub async fn run(&self, wish: &Wish, report: &mut Report) -> Result<(), PublishError> {
         self.refuse_retired().await?;
+        self.refuse_wrong_clock(wish).await?;
         Stage::sweep(self.work)?;
-        self.settle(report).await?;
+        match self.settle(report).await {
+            // What this run makes may be what is missing.
+            Ok(()) | Err(PublishError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
         let base = self.base()?;
         let ceremony = Ceremony::of(&base.root, &base.targets)?;
         for person in self.people {
@@ -165,13 +177,18 @@ impl Publisher<'_> {
             };
             report.classes.push(outcome);
         }
-        self.settle(report).await?;
+        let settled = match self.settle(report).await {
+            Err(error) if !matches!(error, PublishError::Refused(_)) => return Err(error),
+            // What is in force must not go stale for what is not.
+            settled => settled,
+        };
         self.stage_the_rest(&ceremony, report).await?;
         self.renew(wish.renew, report)?;
         if let Err(error) = self.tidy_feeds() {
             report.warnings.push(error.to_string());
         }
-        self.tidy(report)
+        self.tidy(report)?;
+        settled
     }
 
     /// Refuses to sign with a key that the ledger has retired, whatever the repository still says of it.
@@ -182,6 +199,14 @@ impl Publisher<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to publish by a clock that can hardly be right.
+    async fn refuse_wrong_clock(&self, wish: &Wish) -> Result<(), PublishError> {
+        let entry = self.ledger.last_at().await?.unwrap_or(0);
+        let lives = self.work.settings.expiry.timestamp_hours * HOUR;
+        let signed = self.find_base()?.map_or(0, |base| expiry(base.timestamp.signed.expires).saturating_sub(lives));
+        Ok(clock::judge(self.now, entry, signed * 1000, wish.clock_is_right)?)
     }
 
     /// Checks the ledger before anything is released from it: chain, signatures, rules and tables. What was checked in
@@ -227,13 +252,48 @@ impl Publisher<'_> {
     }
 
     /// Brings into force whatever is complete, also what an interrupted run left half done.
+    ///
+    /// What is complete goes alone if it can, so that nothing that is wrong with it stops anything else. But resolvers
+    /// accept a repository as a whole or not at all: where several documents have expired, none of their successors would
+    /// be accepted without the others, and those go together.
     pub async fn settle(&self, report: &mut Report) -> Result<(), PublishError> {
+        loop {
+            let start = Instant::now();
+            let base = self.find_base()?;
+            let mut ready = self.ready(base.as_ref(), report).await?;
+            let mut refused = None;
+            let mut accepted = None;
+            for set in sets(&ready) {
+                let stages: Vec<&Stage> = set.iter().map(|at| &ready[*at]).collect();
+                match self.bring_into_force(&stages, base.as_ref(), report).await {
+                    Ok(()) => accepted = Some(set),
+                    Err(PublishError::Refused(why)) => {
+                        refused.get_or_insert(why);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                break;
+            }
+            report.phase("bring into force", start);
+            let Some(set) = accepted else { return refused.map_or(Ok(()), |why| Err(why.into())) };
+            // From behind, so that the places of the others stay what they are.
+            for at in set.into_iter().rev() {
+                let stage = ready.swap_remove(at);
+                tell_in_force(&stage, report);
+                stage.remove()?;
+            }
+            self.rebase_keys()?;
+        }
+    }
+
+    /// What is complete and may pass. Signatures of retired keys are taken off before.
+    async fn ready(&self, base: Option<&Metadata>, report: &mut Report) -> Result<Vec<Stage>, PublishError> {
         let stages = Stage::all(self.work)?;
         let retired = if stages.is_empty() { BTreeMap::new() } else { state::retired(self.ledger).await? };
         let retired: Vec<PublicKey> = retired.into_values().collect();
+        let mut ready = Vec::new();
         for mut stage in stages {
-            let start = Instant::now();
-            let base = self.find_base()?;
             // A change of keys may need the very signature of who leaves; a release never does.
             if stage.plan.release.is_some() && stage.strike(&retired)? > 0 {
                 report.warnings.push(format!(
@@ -241,40 +301,42 @@ impl Publisher<'_> {
                     stage.plan.about
                 ));
             }
-            let standings = stage.standings(base.as_ref())?;
+            let standings = stage.standings(base)?;
             let complete = standings.iter().all(|standing| standing.missing() == 0);
-            match &stage.plan.release {
-                None => {
-                    let about = stage.plan.about.clone();
-                    report.keys = Some(Keys { about, in_force: complete, waiting: waiting(&standings) });
-                    if complete {
-                        self.bring_into_force(stage, base, report).await?;
-                    }
-                }
-                Some(release) => {
-                    let Card { class, serial, .. } = release.card;
-                    if complete && self.may_pass(release).await? {
-                        self.bring_into_force(stage, base, report).await?;
-                        let same = |outcome: &&mut Outcome| outcome.class == class && outcome.serial == Some(serial);
-                        if let Some(outcome) = report.classes.iter_mut().find(same) {
-                            outcome.published = true;
-                            outcome.held = None;
-                        }
-                    }
-                }
+            if stage.plan.release.is_none() {
+                let about = stage.plan.about.clone();
+                report.keys = Some(Keys { about, in_force: false, waiting: waiting(&standings) });
             }
-            report.phase("bring into force", start);
+            if complete && self.may_pass(&mut stage, base, report).await? {
+                ready.push(stage);
+            }
         }
-        Ok(())
+        Ok(ready)
     }
 
-    /// Whether a release changes no more than is allowed, or two people let it pass.
-    async fn may_pass(&self, release: &Release) -> Result<bool, PublishError> {
-        let Some(hash) = unhex(&release.card.hash).filter(|_| release.jump.is_some()) else {
-            return Ok(release.jump.is_none());
+    /// Whether a stage changes no more than is allowed, or two people let it pass. How much it changes is looked at anew,
+    /// and stands in its plan from then on.
+    async fn may_pass(
+        &self,
+        stage: &mut Stage,
+        base: Option<&Metadata>,
+        report: &mut Report,
+    ) -> Result<bool, PublishError> {
+        let jump = self.jump_of(stage, base)?;
+        let Some(release) = &mut stage.plan.release else { return Ok(true) };
+        release.jump.clone_from(&jump);
+        let Some(jump) = jump else { return Ok(true) };
+        let Card { class, serial, .. } = release.card;
+        let said = match unhex(&release.card.hash) {
+            Some(hash) => self.ledger.overriding(class, &hash).await?,
+            None => None,
         };
-        let said = self.ledger.overriding(release.card.class, &hash).await?;
-        Ok(said.is_some_and(|said| said.approved.is_some()))
+        let passes = said.is_some_and(|said| said.approved.is_some());
+        let same = |outcome: &&mut Outcome| outcome.class == class && outcome.serial == Some(serial);
+        if let Some(outcome) = report.classes.iter_mut().find(same).filter(|_| !passes) {
+            outcome.held = Some(jump);
+        }
+        Ok(passes)
     }
 
     async fn is_operator(&self, person: &Person) -> Result<bool, PublishError> {
@@ -282,24 +344,22 @@ impl Publisher<'_> {
         Ok(member.is_some_and(|member| member.is(Role::Operator)))
     }
 
-    /// Steps 3 to 5. Done twice, it comes to the same.
+    /// Steps 3 to 5, of one stage or of several at once. Done twice, it comes to the same; the stages are still there.
     async fn bring_into_force(
         &self,
-        stage: Stage,
-        base: Option<Metadata>,
+        stages: &[&Stage],
+        base: Option<&Metadata>,
         report: &mut Report,
     ) -> Result<(), PublishError> {
-        let next_online = stage.directory().join("online.pem");
-        let online =
-            if next_online.exists() { Person::read(&next_online) } else { Person::read(&self.work.online_path()) };
-        let online = online.map_err(WorkError::from)?;
+        let next_online = stages.iter().map(|stage| stage.directory().join("online.pem")).find(|path| path.exists());
+        let online = Person::read(next_online.as_ref().unwrap_or(&self.work.online_path())).map_err(WorkError::from)?;
         let mut documents = Vec::new();
-        for document in &stage.documents {
+        for document in stages.iter().flat_map(|stage| &stage.documents) {
             documents.push((document.clone(), document.write()?));
         }
         // What another key signed is worth nothing any more.
-        let renew = next_online.exists();
-        let fronts = repository::fronts(base.as_ref(), &documents, self.dates(), renew, &online)?;
+        let renew = next_online.is_some();
+        let fronts = repository::fronts(base, &documents, self.dates(), renew, &online)?;
 
         let mut metadata: Vec<(String, Bytes)> =
             documents.iter().map(|(document, content)| (document.file_name(), content.clone().into())).collect();
@@ -307,18 +367,22 @@ impl Publisher<'_> {
         let timestamp = Bytes::from(fronts.timestamp);
         self.ask_client(&metadata, &timestamp).await?;
 
-        if let Some(release) = &stage.plan.release {
-            self.verify_ledger(report).await?;
-            self.note(release).await?;
-            self.keep(&stage, release)?;
+        for stage in stages {
+            if let Some(release) = &stage.plan.release {
+                self.verify_ledger(report).await?;
+                self.note(release).await?;
+                self.keep(stage, release)?;
+            }
         }
         let public = self.work.public();
-        for name in stage.targets()? {
-            link(&stage.directory().join("targets").join(&name), &public.join("targets").join(&name))?;
+        for stage in stages {
+            for name in stage.targets()? {
+                link(&stage.directory().join("targets").join(&name), &public.join("targets").join(&name))?;
+            }
         }
-        if next_online.exists() {
+        if let Some(next_online) = &next_online {
             // Before any file that it has signed: should this end here, the next run signs them anew.
-            let key = fs::read(&next_online).map_err(io(&next_online, "read"))?;
+            let key = fs::read(next_online).map_err(io(next_online, "read"))?;
             NewFile::put(&self.work.online_path(), &key, true)?;
         }
         for (name, content) in &metadata {
@@ -326,8 +390,7 @@ impl Publisher<'_> {
         }
         NewFile::put(&public.join(TIMESTAMP), &timestamp, false)?;
         report.timestamp = Some(self.base()?.timestamp.signed.version.get());
-        stage.remove()?;
-        self.rebase_keys()
+        Ok(())
     }
 
     /// Asks the client of the resolvers whether it would accept this, beginning with the very first root.
@@ -523,6 +586,37 @@ impl Publisher<'_> {
         }
         report.phase("copy", start);
         result
+    }
+}
+
+/// What can come into force at once, the smallest sets first: no document twice, so no class together with a change of
+/// keys that renews its documents.
+fn sets(stages: &[Stage]) -> Vec<Vec<usize>> {
+    let all = 1..1usize << stages.len(); // a change of keys and three classes at the most
+    let sets = all.map(|set| (0..stages.len()).filter(|at| (set >> at) & 1 == 1).collect::<Vec<_>>());
+    let mut sets: Vec<Vec<usize>> = sets
+        .filter(|set| {
+            let roles: Vec<&String> = set.iter().flat_map(|at| &stages[*at].plan.roles).collect();
+            roles.iter().collect::<BTreeSet<_>>().len() == roles.len()
+        })
+        .collect();
+    sets.sort_by_key(Vec::len);
+    sets
+}
+
+/// Puts down that a stage is in force.
+fn tell_in_force(stage: &Stage, report: &mut Report) {
+    let Some(release) = &stage.plan.release else {
+        if let Some(keys) = &mut report.keys {
+            keys.in_force = true;
+        }
+        return;
+    };
+    let Card { class, serial, .. } = release.card;
+    let same = |outcome: &&mut Outcome| outcome.class == class && outcome.serial == Some(serial);
+    if let Some(outcome) = report.classes.iter_mut().find(same) {
+        outcome.published = true;
+        outcome.held = None;
     }
 }
 

@@ -163,7 +163,8 @@ impl Settings {
             return Err(SettingsError::Version(settings.version));
         }
         let Settings { expiry, release, epoch, hold, .. } = &settings;
-        // Upper bounds because a lifetime is what bounds an attack by old files; and 17 releases are needed to make the
+        // Upper bounds because a lifetime is what bounds an attack by old files, and a guard that lets everything pass is
+        // none; and 17 releases are needed to make the
         // 16 changes that a manifest may name.
         for (name, value, least, most) in [
             ("expiry.timestamp_hours", expiry.timestamp_hours, 1, 168),
@@ -174,7 +175,8 @@ impl Settings {
             ("release.keep", release.keep, 17, 1000),
             ("release.grace_minutes", release.grace_minutes, 1, 10_080),
             ("epoch.max_age_days", epoch.max_age_days, 1, 365),
-            ("hold.percent", hold.percent, 0, 100),
+            ("hold.entries", hold.entries, 0, 1000),
+            ("hold.percent", hold.percent, 0, 50),
             ("zones.keep", settings.zones.keep, 1, 1000),
         ] {
             if !(least..=most).contains(&value) {
@@ -228,7 +230,8 @@ mod tests {
             ("keep = 32", "keep = 3", "release.keep must be from 17"),
             ("keep = 32", "kept = 32", "unknown field `kept`"),
             ("timestamp_hours = 24", "timestamp_hours = 0", "expiry.timestamp_hours must be"),
-            ("percent = 5", "percent = 101", "hold.percent must be"),
+            ("entries = 50", "entries = 1001", "hold.entries must be from 0 to 1000"),
+            ("percent = 5", "percent = 51", "hold.percent must be"),
             ("classes = [\"operator\"", "classes = [\"legal\"", "the legal list never leaves in clear"),
             ("classes = [\"operator\"", "classes = [\"oprator\"", "\"oprator\", which this program does not know"),
             ("origin = \"\"", "origin = \"a..b\"", "zones.origin is no name"),

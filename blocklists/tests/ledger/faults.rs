@@ -196,11 +196,16 @@ async fn killed_at_any_moment_the_chain_is_whole_and_a_second_run_completes_it()
     let measured = World::empty("killed-measured");
     begin_now(&measured).await;
     measured.write("r.jsonl", records(2500));
-    let changes = changes(&measured.directory, &["intake", "r.jsonl", "--key", &measured.key("analyst")]);
+    let changes = changes(
+        env!("CARGO_BIN_EXE_friendly-blocklist"),
+        &measured.directory,
+        &["intake", "r.jsonl", "--key", &measured.key("analyst")],
+    );
     let mut last = 2;
     let mut killed = 0;
     for turn in turns(20, changes) {
-        killed += u32::from(killed_before(turn, &world.directory, &arguments));
+        killed +=
+            u32::from(killed_before(turn, env!("CARGO_BIN_EXE_friendly-blocklist"), &world.directory, &arguments));
         let head = world.open().await.unwrap().verify(None).await.unwrap();
         assert!(head.number >= last, "nothing that was there is lost");
         last = head.number;

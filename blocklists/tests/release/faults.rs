@@ -26,11 +26,12 @@ async fn killed_at_any_moment_what_is_public_always_verifies() {
     let keys = [world.key("ana"), world.key("besa"), world.key("op")];
     let arguments = ["publish", "--to", "public", "--key", &keys[0], "--key", &keys[1], "--key", &keys[2]];
     world.legal("isigurt/1", "name-1.test").await;
-    let changes = changes(&world.directory, &arguments);
+    let program = env!("CARGO_BIN_EXE_friendly-blocklist");
+    let changes = changes(program, &world.directory, &arguments);
     let (mut serial, mut killed, mut finished) = (2, 0, 0);
     for (number, turn) in (2u32..=40).zip(turns(39, changes)) {
         world.legal(&format!("isigurt/{number}"), &format!("name-{number}.test")).await;
-        match killed_before(turn, &world.directory, &arguments) {
+        match killed_before(turn, program, &world.directory, &arguments) {
             true => killed += 1,
             false => finished += 1,
         }
@@ -120,6 +121,45 @@ async fn a_full_disk_is_told_and_the_old_release_is_served() {
     world.run(&verb).fine();
     let resolver = Resolver::of(&public, &world.first_root()).await.unwrap();
     assert!(covers(&resolver.legal(&identity).await.unwrap(), "second.test"));
+}
+
+#[tokio::test]
+async fn f22_an_fsync_that_fails_is_told_and_the_next_run_goes_on() {
+    let world = World::new("fsync").await;
+    let identity = world.enrol("one");
+    world.legal("isigurt/0", "name-0.test").await;
+    world.publish().await;
+    let public = world.copy_to("public").await;
+    let keys = [world.key("ana"), world.key("besa")];
+    let verb = ["publish", "--class", "legal", "--to", "public", "--key", &keys[0], "--key", &keys[1]];
+    let serial = async || {
+        let resolver = Resolver::of(&public, &world.first_root()).await.unwrap();
+        resolver.legal(&identity).await.unwrap().serial()
+    };
+    let mut failed = 0;
+    // All of them, and each alone that comes so late: in the ledger, in the stage, in the repository, in its copy.
+    for (number, when) in (1u64..).zip(["1+", "1", "4", "8", "13", "19", "26", "34"]) {
+        world.legal(&format!("isigurt/{number}"), &format!("name-{number}.test")).await;
+        let before = serial().await;
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qqq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]);
+        strace.args(["-e", &format!("inject=fsync,fdatasync:error=EIO:when={when}")]);
+        strace.arg(env!("CARGO_BIN_EXE_friendly-blocklist")).args(verb).current_dir(&world.directory);
+        let ended = ended(strace.output().expect("install the Debian package 'strace'"));
+        // What is not known to be on the disk is no success.
+        if ended.status != Some(0) {
+            failed += 1;
+            assert_eq!((ended.status, ended.err.lines().count()), (Some(1), 1), "{when}: {ended:?}");
+            assert!(ended.err.contains("put") || ended.err.contains("disk"), "{when}: {}", ended.err);
+        }
+        // Whole releases only, whatever came of it, and none that was in force is gone.
+        assert!((before..=before + 1).contains(&serial().await), "{when}");
+        world.run(&verb).fine();
+        let list = Resolver::of(&public, &world.first_root()).await.unwrap().legal(&identity).await.unwrap();
+        assert!((0..=number).all(|number| covers(&list, &format!("name-{number}.test"))), "{when}");
+        world.ledger.verify(None).await.unwrap();
+    }
+    assert!(failed >= 4, "{failed} of 8 failed");
 }
 
 #[tokio::test]

@@ -481,12 +481,17 @@ async fn killed_at_any_moment_of_fetching_the_last_good_names_are_there() {
     let mut world = World::new("feed-kill").await;
     let server = Server::list(&names(0..5000));
     configure(&mut world, &feed("one", &server.url(), "max_change_percent = 1000"));
-    let changes = changes(&world.directory, &["feeds", "fetch"]);
+    let changes = changes(env!("CARGO_BIN_EXE_friendly-blocklist"), &world.directory, &["feeds", "fetch"]);
     look(&world, false).await;
     let mut killed = 0;
     for (number, turn) in (1..=25u32).zip(turns(25, changes)) {
         server.lists(&names(number..5000 + number));
-        killed += u32::from(killed_before(turn, &world.directory, &["feeds", "fetch"]));
+        killed += u32::from(killed_before(
+            turn,
+            env!("CARGO_BIN_EXE_friendly-blocklist"),
+            &world.directory,
+            &["feeds", "fetch"],
+        ));
         let content = state(&world, "one").content.unwrap();
         let names = world.work.shelf().names("one", &content.hash).unwrap();
         assert_eq!((names.len(), content.entries), (5000, 5000));

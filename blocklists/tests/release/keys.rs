@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use friendly_blocklist::person::Person;
-use friendly_blocklist::release::ceremony::{CeremonyError, Change, Moves};
+use friendly_blocklist::release::ceremony::{CeremonyError, Change, Moves, begin};
 use friendly_blocklist::release::draft::Wish;
 use friendly_blocklist::release::outcome::Report;
 use friendly_blocklist::release::publish::PublishError;
@@ -16,7 +15,7 @@ use url::Url;
 
 use crate::forge::{Forge, copy};
 use crate::program::answered;
-use crate::world::{DAY, Resolver, World, clock, covers, outcome};
+use crate::world::{Resolver, World, clock, covers, epoch, outcome};
 
 /// Opens a repository as a resolver does that has been there before: what it trusted then lies in `state`.
 async fn look(repository: &Path, root: &[u8], state: &Path) -> Result<tough::Repository, String> {
@@ -28,7 +27,7 @@ async fn look(repository: &Path, root: &[u8], state: &Path) -> Result<tough::Rep
     loader.load().await.map_err(|error| error.to_string())
 }
 
-async fn stage(world: &World, change: Change) -> Result<(), CeremonyError> {
+pub(crate) async fn stage(world: &World, change: Change) -> Result<(), CeremonyError> {
     world
         .publisher(&[], async |publisher| {
             let base = publisher.base()?;
@@ -37,7 +36,11 @@ async fn stage(world: &World, change: Change) -> Result<(), CeremonyError> {
         .await
 }
 
-async fn holders(world: &World, role: &str, moves: Moves) -> friendly_blocklist::release::repository::Holders {
+pub(crate) async fn holders(
+    world: &World,
+    role: &str,
+    moves: Moves,
+) -> friendly_blocklist::release::repository::Holders {
     world
         .publisher(&[], async |publisher| {
             let base = publisher.base().unwrap();
@@ -355,64 +358,6 @@ async fn a_new_key_of_the_publisher_is_known_to_the_ledger_at_once() {
 }
 
 #[tokio::test]
-async fn forged_repositories_are_not_accepted() {
-    let world = World::new("forged").await;
-    world.legal("isigurt/1", "first.test").await;
-    world.operator(0..2).await;
-    world.publish().await;
-    let (public, root) = (world.work.public(), world.first_root());
-    let (online, op, ana, besa) =
-        (world.work.online().unwrap(), world.person("op"), world.person("ana"), world.person("besa"));
-    let stranger = Person::create(&world.directory.join("stranger.pem")).unwrap();
-    let soon = clock() / 1000 + 3600;
-    let forge = || Forge::of(&public, &world.directory.join("forge"), soon);
-    let refused = async |forge: &Forge, part: &str| {
-        let error = Resolver::of(&forge.directory, &root).await.map(drop).unwrap_err().to_string().to_lowercase();
-        assert!(error.contains(part), "{part:?} is not in {error}");
-    };
-    // Good keys, good repository: what follows fails for the reason given and no other.
-    let mut good = forge();
-    good.replace("operator", "operator/manifest.json", b"{}", &[&op], &online);
-    Resolver::of(&good.directory, &root).await.map(drop).unwrap();
-
-    for people in [&[&stranger][..], &[&ana], &[]] {
-        let mut forge = forge();
-        forge.replace("operator", "operator/manifest.json", b"{}", people, &online);
-        refused(&forge, "signature threshold").await;
-    }
-    for people in [&[&ana][..], &[&ana, &ana], &[&ana, &op]] {
-        let mut forge = forge();
-        forge.replace("legal", "legal/manifest.json", b"{}", people, &online);
-        refused(&forge, "signature threshold").await;
-    }
-    // Both sign, but for a file of another class.
-    let mut other = forge();
-    other.replace("legal", "operator/9.list", b"x", &[&ana, &besa], &online);
-    refused(&other, "operator/9.list").await;
-    let mut fronts = forge();
-    fronts.fronts(50, &stranger);
-    refused(&fronts, "signature threshold").await;
-    // Expired.
-    let mut old = Forge::of(&public, &world.directory.join("forge"), clock() / 1000 - 60);
-    old.fronts(50, &online);
-    refused(&old, "expired").await;
-    // Another content behind the same name.
-    let spoiled = forge();
-    let path = spoiled.file("operator", "operator/manifest.json");
-    let mut content = fs::read(&path).unwrap();
-    content[20] ^= 1;
-    fs::write(path, content).unwrap();
-    let resolver = Resolver::of(&spoiled.directory, &root).await.unwrap();
-    assert!(resolver.client.target("operator/manifest.json").await.is_err());
-    // More of it than there should be.
-    let endless = forge();
-    let path = endless.file("operator", "operator/manifest.json");
-    fs::write(&path, [fs::read(&path).unwrap(), vec![b' '; 1 << 20]].concat()).unwrap();
-    let resolver = Resolver::of(&endless.directory, &root).await.unwrap();
-    assert!(resolver.client.target("operator/manifest.json").await.is_err());
-}
-
-#[tokio::test]
 async fn the_publishers_key_holds_no_other_role_and_thresholds_can_be_met() {
     let world = World::new("rules").await;
     world.publish().await;
@@ -432,32 +377,40 @@ async fn the_publishers_key_holds_no_other_role_and_thresholds_can_be_met() {
     assert!(try_moves(Moves::default()).contains("stays as it is"));
     assert!(try_moves(Moves { remove: vec![world.person("ana").id()], ..Moves::default() }).contains("does not hold"));
     assert!(try_moves(Moves { add: vec![world.person("root1").public()], ..Moves::default() }).contains("already"));
+
+    // Nobody lists by law alone: not in a repository that begins, and not after a change.
+    let alone = Moves { threshold: Some(1), ..Moves::default() };
+    let alone = holders(&world, "legal", alone).await;
+    let error = stage(&world, Change::Class(Class::Legal, alone.clone())).await.unwrap_err();
+    assert!(matches!(error, CeremonyError::LegalAlone(1)), "{error}");
+    let root = ceremony.root.clone();
+    let classes = std::collections::BTreeMap::from([(Class::Legal, alone)]);
+    let error = begin(&world.work, root, classes, clock() / 1000).map(drop).unwrap_err();
+    assert!(matches!(error, CeremonyError::LegalAlone(1)), "{error}");
+    assert!(Stage::find(&world.work, KEYS).unwrap().is_none());
 }
 
 #[tokio::test]
-async fn expired_metadata_is_published_to_nobody() {
-    let mut world = World::new("expired").await;
+async fn who_publishes_signs_no_release_that_somebody_else_put_in_place() {
+    let world = World::new("swapped").await;
     world.publish().await;
-    // The root lives for a year; a publisher that comes back after it cannot sign anything that would be accepted.
-    world.ahead = 366 * DAY;
-    world.set("root_days = 365", "root_days = 7");
-    stage(&world, Change::Renew).await.unwrap();
-    fs::remove_dir_all(world.work.staged().join(KEYS)).unwrap();
-    let forge = Forge::of(&world.work.public(), &world.directory.join("forge"), clock() / 1000 - 10);
-    let mut root = forge.next("root");
-    for name in ["root1", "root2"] {
-        root.sign(&world.person(name)).unwrap();
-    }
-    fs::write(world.work.metadata().join(root.file_name()), root.write().unwrap()).unwrap();
-    world.ahead = 0;
     world.legal("isigurt/1", "first.test").await;
-    let error = world.try_publish(&["ana", "besa"], Wish::default()).await.unwrap_err();
-    assert!(error.to_string().contains("resolvers would not accept the result, so nothing was published"), "{error}");
-    assert!(error.to_string().contains("expired"), "{error}");
-    assert_eq!(world.card(Class::Legal).serial, 1);
-    // Renewed, the release that was complete goes out by itself.
-    stage(&world, Change::Renew).await.unwrap();
-    world.sign(&["root1", "root2"], &mut Report::default()).await.unwrap();
-    world.publish().await;
-    assert_eq!(world.card(Class::Legal).serial, 2);
+    world.try_publish(&["ana"], Wish::default()).await.unwrap();
+    // Other files than those that the ledger leads to, under names and an index that are right.
+    let mut staged = Stage::find(&world.work, "legal").unwrap().unwrap();
+    let Some(Document::Targets(_, document)) = staged.documents.first().cloned() else { panic!() };
+    let mut forged = document;
+    let name = tough::TargetName::new("legal/2.list.age").unwrap();
+    let sealed = epoch(&world).seal(b"another list").unwrap();
+    let target = friendly_blocklist::release::repository::target(&sealed);
+    let file = friendly_blocklist::release::repository::target_file("legal/2.list.age", &target);
+    let path = staged.directory().join("targets").join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, &sealed).unwrap();
+    forged.signed.targets.insert(name, target);
+    forged.signatures.clear();
+    staged.replace(Document::Targets("legal".into(), forged)).unwrap();
+    let error = world.try_publish(&["besa"], Wish::default()).await.unwrap_err();
+    assert!(error.to_string().contains("legal/2.list.age is not what the ledger says"), "{error}");
+    assert_eq!(world.card_of(Class::Legal), Some(1));
 }

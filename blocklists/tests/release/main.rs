@@ -11,8 +11,10 @@ mod program;
 #[path = "../support/world.rs"]
 mod world;
 
+mod expired;
 mod faults;
 mod feeds;
+mod forged;
 mod keys;
 mod leaks;
 mod life;

@@ -21,6 +21,14 @@ pub struct Forge {
     pub expires: u64,
 }
 
+/// The signatures under a document.
+pub fn signatures(document: &mut Document) -> &mut Vec<tough::schema::Signature> {
+    match document {
+        Document::Root(root) => &mut root.signatures,
+        Document::Targets(_, targets) => &mut targets.signatures,
+    }
+}
+
 /// Copies a directory with all that is in it.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -92,17 +100,32 @@ impl Forge {
 
     /// Another content for a target of a role, signed by whoever is given.
     pub fn replace(&mut self, role: &str, name: &str, content: &[u8], people: &[&Person], online: &Person) {
-        let mut document = self.next(role);
-        if let Document::Targets(_, targets) = &mut document {
-            let name = tough::TargetName::new(name).unwrap();
-            targets.signed.targets.insert(name, target(content));
-        }
+        self.put_target(name, content);
+        self.claim(role, &[(name.to_owned(), content.to_vec())], people, online);
+    }
+
+    /// Puts the content of a target where it belongs, whoever names it.
+    pub fn put_target(&self, name: &str, content: &[u8]) {
         let path = self.directory.join("targets").join(target_file(name, &target(content)));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
-        for person in people {
-            document.sign(person).unwrap();
+    }
+
+    /// Has a role name targets, whatever they are called, signed by whoever is given, as often as they are.
+    pub fn claim(&mut self, role: &str, targets: &[(String, Vec<u8>)], people: &[&Person], online: &Person) {
+        let mut document = self.next(role);
+        if let Document::Targets(_, document) = &mut document {
+            for (name, content) in targets {
+                document.signed.targets.insert(tough::TargetName::new(name).unwrap(), target(content));
+            }
         }
+        let mut all = Vec::new();
+        for person in people {
+            // In the place of an earlier one of the same key: both are wanted.
+            document.sign(person).unwrap();
+            all.extend(signatures(&mut document).pop());
+        }
+        *signatures(&mut document) = all;
         self.put(&[document], online);
     }
 
