@@ -16,5 +16,6 @@ mod random;
 mod readable;
 mod records;
 mod rules;
+mod terminal;
 mod verbs;
 mod world;

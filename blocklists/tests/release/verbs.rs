@@ -53,7 +53,7 @@ async fn a_repository_begins_on_the_command_line_and_says_who_has_to_sign() {
     run(&["init", "--root", "root1.person", "--root-threshold", "1"]).failed_with(&["nobody would sign any list"]);
     run(&[&init[..], &["--admin", "op.pem"]].concat()).failed_with(&["is not that of an admin of the ledger"]);
     assert_eq!(run(&[&init[..], &["--legal", "nobody.person"]].concat()).status, Some(2));
-    assert_eq!(run(&[&init[..], &["--legal-threshold", "1"]].concat()).status, Some(2), "two people, always");
+    run(&[&init[..], &["--legal-threshold", "1"]].concat()).failed_with(&["two people at the least"]);
     assert!(!directory.join("work/release.toml").exists(), "what is refused leaves nothing behind");
 
     // Whoever sits there is asked before a key signs anything.
@@ -351,4 +351,29 @@ async fn receipts_are_checked_against_the_ledger() {
     let other = format!("recipient {age}\nreceipt key {}\n", world.person("op").public());
     fs::write(world.directory.join("resolver.txt"), other).unwrap();
     run(&elsewhere, &verify).failed_with(&["1 of 1 receipt"]);
+}
+
+#[tokio::test]
+async fn whoever_publishes_or_signs_at_a_terminal_is_asked_first() {
+    let world = World::new("asked").await;
+    world.publish().await;
+    world.legal("isigurt/1", "first.test").await;
+    let (ana, besa) = (world.key("ana"), world.key("besa"));
+    let publish = ["publish", "--class", "legal", "--key", &ana];
+    let sign = ["sign", "--only", "legal", "--key", &besa];
+    let staged = || fs::read(world.work.staged().join("legal/metadata/legal.json")).unwrap_or_default();
+    for (words, question, status) in
+        [(&publish[..], "Sign and publish this?", 4), (&sign, "Sign release 2 of the class legal?", 0)]
+    {
+        let before = staged();
+        for no in ["n", ""] {
+            let asked = answered(&world.directory, words, no);
+            assert!(asked.status == Some(1) && asked.out.contains("nothing was signed"), "{asked:?}");
+            assert!(asked.out.contains(question), "{asked:?}");
+            assert_eq!((staged(), world.card_of(Class::Legal)), (before.clone(), Some(1)), "{no:?}");
+        }
+        let asked = answered(&world.directory, words, "y");
+        assert!(asked.status == Some(status) && asked.out.contains(question), "{asked:?}");
+    }
+    assert_eq!(world.card_of(Class::Legal), Some(2));
 }
