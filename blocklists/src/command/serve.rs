@@ -25,8 +25,8 @@ use crate::transfer::{NEVER_IN_CLEAR, notify};
 /// Serve a repository over HTTP, or open lists by zone transfer
 ///
 /// With --dir over HTTP, for trials: any web server or object store does as well, all it has to do is to hand out files.
-/// With --zones the open lists as response policy zones, over AXFR and IXFR with NOTIFY and TSIG, so that BIND, Unbound,
-/// Knot and PowerDNS can subscribe; the table `zones` of release.toml says who may. The legal list is never among them.
+/// With --zones the open lists as response policy zones, over AXFR and IXFR with NOTIFY and TSIG, so that BIND, Unbound
+/// and PowerDNS can subscribe; the table `zones` of release.toml says who may. The legal list is never among them.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The directory that `publish --to` writes
