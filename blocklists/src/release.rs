@@ -20,7 +20,9 @@
 //! | [`verify`] | everything that is out there, checked |
 //! | [`stage`] | what waits for signatures |
 //! | [`make`] | makes a release and stages it |
-//! | [`publish`] | **the one writer**: brings into force what is signed, and copies it out |
+//! | `check` | what is staged, held against the ledger and the guard once more |
+//! | [`publish`] | **the one writer**: stages, has it come into force, and copies it out |
+//! | `settle` | what is signed comes into force, alone or together |
 //! | [`store`] | the places it is copied to |
 //! | [`serve`] | a small web server for trials |
 //! | [`receipts`] | what resolvers say about releases in force; pure |
@@ -35,6 +37,7 @@
 
 pub mod canary;
 pub mod ceremony;
+mod check;
 pub mod client;
 pub mod clock;
 pub mod diff;
@@ -53,6 +56,7 @@ pub mod scheme;
 pub mod select;
 pub mod serve;
 pub mod settings;
+mod settle;
 pub mod stage;
 pub mod state;
 pub mod store;

@@ -5,13 +5,14 @@ use std::fs;
 use std::mem;
 use std::time::Instant;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 use signed_list::digest::DigestKey;
 use signed_list::release::{Class, Manifest, shards_for};
 use tough::TargetName;
 use tough::schema::Target;
 
 use super::canary::Canaries;
+use super::check::Measured;
 use super::draft::{Circumstances, Draft, Wish, draft};
 use super::epoch::{Envelopes, Epoch, shards};
 use super::hold::Jump;
@@ -24,26 +25,17 @@ use super::select::{self, Entry, Head, Refusal, Selection, Share};
 use super::stage::{Plan, Release, Stage, StageError};
 use super::state;
 use super::supply;
-use super::work::{Card, Pin, WorkError, read_json};
+use super::work::{Card, Pin, WorkError};
 use super::zones;
 use crate::person::hex;
 
 const DAY: u64 = 86_400;
 
 /// The release of a class that is in force.
-struct Current {
+pub(super) struct Current {
     card: Option<Card>,
-    index: Index,
+    pub(super) index: Index,
     manifest: Option<Manifest>,
-}
-
-/// What decides how much a release may change.
-#[derive(Clone, Copy)]
-struct Measured {
-    class: Class,
-    serial: u64,
-    /// It is a rollback.
-    pinned: bool,
 }
 
 /// What there would be to release now.
@@ -199,32 +191,12 @@ impl Publisher<'_> {
         Ok(outcome)
     }
 
-    /// Whether somebody here has still to sign it.
-    fn would_sign(&self, stage: &Stage, base: &Metadata) -> Result<bool, PublishError> {
-        let standings = stage.standings(Some(base))?;
-        Ok(standings.iter().any(|standing| self.people.iter().any(|person| standing.open.contains(&person.id()))))
-    }
-
-    /// Whether a release has waited for so long that what it would bring into force expires, its envelopes included. It
-    /// is made anew then: no signature could help it any more.
-    fn is_stale(&self, class: Class, stage: &Stage, base: &Metadata) -> bool {
-        let roles: &[&str] = if class.is_sealed() { &[class.word(), EPOCH] } else { &[class.word()] };
-        roles.iter().any(|role| {
-            let staged = stage.documents.iter().find_map(|document| match document {
-                Document::Targets(of, document) if of == role => Some(document),
-                _ => None,
-            });
-            let document = staged.or(base.delegated.get(*role));
-            document.is_some_and(|document| expiry(document.signed.expires) < self.seconds() + DAY)
-        })
-    }
-
     /// Puts down where a staged release stands.
     pub async fn tell(&self, stage: &Stage, base: &Metadata, outcome: &mut Outcome) -> Result<(), PublishError> {
         state::tell(self.ledger, stage, Some(base), outcome).await
     }
 
-    fn current(&self, class: Class, base: &Metadata) -> Result<Current, PublishError> {
+    pub(super) fn current(&self, class: Class, base: &Metadata) -> Result<Current, PublishError> {
         let Some(target) = find_target(base, class.word(), &class.manifest()) else {
             return Ok(Current { card: None, index: Index::default(), manifest: None });
         };
@@ -238,7 +210,7 @@ impl Publisher<'_> {
         Ok(Current { card: Some(card), index, manifest: Some(manifest) })
     }
 
-    fn index(&self, class: Class, serial: u64) -> Result<Index, PublishError> {
+    pub(super) fn index(&self, class: Class, serial: u64) -> Result<Index, PublishError> {
         match self.work.index(class, serial)? {
             Some(index) => Ok(index),
             None => {
@@ -388,74 +360,6 @@ impl Publisher<'_> {
         Ok(stage)
     }
 
-    /// Makes the list of a staged release once more, out of the ledger and the names of feeds that it pins, and compares:
-    /// who signs it signs what these say and nothing else.
-    pub async fn check(&self, stage: &Stage, base: &Metadata) -> Result<(), PublishError> {
-        let Some(Release { card, .. }) = &stage.plan.release else { return Ok(()) };
-        let about = || stage.plan.about.clone();
-        let class = card.class;
-        let end = card.created.saturating_mul(1000).saturating_add(999);
-        if !self.ledger.decisions_between(class, card.decided_until, end).await?.is_empty() {
-            return Err(PublishError::Overtaken(about()));
-        }
-        let listed = self.ledger.entries_at(class, card.created).await?;
-        let supply = self.supply_of(card, &stage.plan.about).await?;
-        let mut entries = select::select(listed, &supply, class, &self.work.scheme, self.guard).entries;
-        for serial in card.pinned_to.into_iter().chain(card.only_of) {
-            self.index(class, serial)?.retain(&mut entries, &self.work.index_key());
-        }
-        let staged: Option<Epoch> = read_json(&stage.directory().join("epoch.json"))?;
-        // It is what the guard goes by when the release comes into force.
-        let path = stage.directory().join("index");
-        if fs::read(&path).map_err(io(&path, "read"))? != Index::of(&entries, &self.work.index_key()).write() {
-            return Err(PublishError::NotTheLedger { about: about(), file: "index".to_owned() });
-        }
-        let epoch = match (staged, card.epoch) {
-            (None, Some(number)) => self.work.epoch(number)?,
-            (staged, _) => staged,
-        };
-        let head = Head {
-            class,
-            serial: card.serial,
-            created: card.created,
-            key: epoch.as_ref().map_or(DigestKey::OPEN, Epoch::digest_key),
-            canaries: Canaries::new(self.work.seed(), &self.work.scheme.ground, class),
-            moves: card.moves,
-        };
-        let list = select::compile(&entries, self.work.scheme.categories(class), &head)?.file;
-        for (zone, text) in zones::make(&self.work.scheme, &head, &entries) {
-            let path = stage.directory().join(zones::staged(&zone));
-            if path.exists() && fs::read(&path).map_err(io(&path, "read"))? != text.as_bytes() {
-                return Err(PublishError::NotTheLedger { about: about(), file: zones::staged(&zone) });
-            }
-        }
-
-        // What the documents name is either in force already or lies here with the right hash.
-        for document in &stage.documents {
-            let Document::Targets(role, document) = document else { continue };
-            for (name, target) in &document.signed.targets {
-                let name = name.raw();
-                if find_target(base, role, name) == Some(target) {
-                    continue;
-                }
-                let path = stage.directory().join("targets").join(repository::target_file(name, target));
-                let content = fs::read(&path).map_err(io(&path, "read"))?;
-                let mut right = repository::target(&content) == *target;
-                if name == class.payload(card.serial) {
-                    let content = match &epoch {
-                        Some(epoch) => epoch.open(&content)?,
-                        None => content,
-                    };
-                    right &= content == list;
-                }
-                if !right {
-                    return Err(PublishError::NotTheLedger { about: about(), file: name.to_owned() });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The epoch of a release, and its envelopes: those that are published already stay as they are.
     fn open_epoch(
         &self,
@@ -565,46 +469,6 @@ impl Publisher<'_> {
         decided.sort_unstable();
         Ok(decided)
     }
-
-    /// Whether a release changes too much at once: what the ledger lists, or what one of the feeds does, each held
-    /// against what it had before. So a feed of a million names does not hide what happens in the ledger, and a feed
-    /// that goes wrong is told by name. The first release of an open class has nothing to be compared with, and a
-    /// rollback is what takes such a change back: only what it would add is looked at.
-    fn jump(&self, measured: Measured, change: &Change, index: &Index, before: &Index) -> Option<Jump> {
-        let Measured { class, serial, pinned } = measured;
-        if serial == 1 && !class.is_sealed() {
-            return None;
-        }
-        let hold = self.work.settings.hold.of(class);
-        let (added, removed, all) = (index.count(&change.added), before.count(&change.removed), before.count_all());
-        let mut origins: Vec<Option<&str>> = added.keys().chain(removed.keys()).copied().collect();
-        origins.sort_unstable();
-        origins.dedup();
-        origins.into_iter().find_map(|origin| {
-            let of = |counts: &HashMap<Option<&str>, u64>| counts.get(&origin).copied().unwrap_or(0);
-            let removed = if pinned { 0 } else { of(&removed) };
-            let feed = self.work.feeds.as_ref().ok().zip(origin);
-            let feed = feed.and_then(|(feeds, name)| feeds.of(class).find(|feed| feed.name == name));
-            let bounds = feed.map_or(hold, |feed| feed.bounds(hold));
-            let jump = bounds.jump(of(&added), removed, of(&all))?;
-            Some(Jump { feed: origin.map(str::to_owned), ..jump })
-        })
-    }
-
-    /// Whether a staged release changes too much at once, looked at anew: whatever its plan says of that, somebody may
-    /// have written.
-    pub(super) fn jump_of(&self, stage: &Stage, base: Option<&Metadata>) -> Result<Option<Jump>, PublishError> {
-        let Some(Release { card, .. }) = &stage.plan.release else { return Ok(None) };
-        let path = stage.directory().join("index");
-        let index = Index::read(&fs::read(&path).map_err(io(&path, "read"))?);
-        let index = index.ok_or_else(|| WorkError::Damaged { path, why: "it is cut off or changed".to_owned() })?;
-        let before = match base {
-            Some(base) => self.current(card.class, base)?.index,
-            None => Index::default(),
-        };
-        let measured = Measured { class: card.class, serial: card.serial, pinned: card.pinned_to.is_some() };
-        Ok(self.jump(measured, &index.change(&before), &index, &before))
-    }
 }
 
 impl Survey {
@@ -626,6 +490,6 @@ impl Survey {
     }
 }
 
-fn find_target<'a>(base: &'a Metadata, role: &str, name: &str) -> Option<&'a Target> {
+pub(super) fn find_target<'a>(base: &'a Metadata, role: &str, name: &str) -> Option<&'a Target> {
     base.delegated.get(role)?.signed.targets.get(&TargetName::new(name).ok()?)
 }
