@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 use super::client::{self, Ask, Reply, framed};
 use super::world::{ANSWER, World};
@@ -27,10 +27,10 @@ use super::world::{ANSWER, World};
 const DOT_PORT: u16 = 5853;
 const DOH_PORT: u16 = 5443;
 /// The name in the certificates of the tests.
-const NAME: &str = "resolver.friendly-wifi.example";
+pub(crate) const NAME: &str = "resolver.friendly-wifi.example";
 
 /// A file of `tests/keys`.
-fn key(name: &str) -> PathBuf {
+pub(crate) fn key(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name)
 }
 
@@ -58,6 +58,16 @@ impl World {
             self.doh(),
         )
     }
+}
+
+/// What a TLS server shows: one of the certificates of the tests.
+pub(crate) fn serving(name: &str) -> ServerConfig {
+    let certificate = CertificateDer::from_pem_file(key(&format!("{name}.pem"))).expect("a certificate of the tests");
+    let secret = PrivateKeyDer::from_pem_file(key(&format!("{name}.key"))).expect("a key of the tests");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("versions").with_no_client_auth();
+    builder.with_single_cert(vec![certificate], secret).expect("they belong together")
 }
 
 /// What a TLS client believes and remembers; one for each that remembers apart.

@@ -4,23 +4,28 @@
 //! |---|---|
 //! | `mirror` | (the web server) |
 //! | `way` | from a decision to its being in force, and back; receipts, watermarks; changes and whole lists |
-//! | `attacks` | U1 to U16, U18 of the list of attacks on signed feeds |
+//! | `attacks` | U1 to U9, U12, U13, U16 of the list of attacks on signed feeds |
+//! | `claims` | U10, U14, U18: what is well signed and of another form, or names what is not its own |
 //! | `damage` | F17 to F25: killed, full and damaged disks, wrong clocks, a week without the server; U17 |
+//! | `secure` | releases over HTTPS; secrets that systemd keeps |
 //! | `operation` | reloads, commands, and that no listed name is anywhere |
 //!
 //! Of the attacks, U3 (recovery after fast-forward) and U9 (thresholds) are shown with the client library in
-//! `blocklists/tests/release/keys.rs`, too; U10 and U18 (canonical forms, algorithms) are tough's own tests, and here
-//! that what fails there is refused.
+//! `blocklists/tests/release/keys.rs`, too; U10 and U18 (canonical forms, algorithms) are also tough's own tests.
 
 mod attacks;
+mod claims;
 mod damage;
 #[path = "../../blocklists/tests/support/forge.rs"]
 mod forge;
+#[path = "../../blocklists/tests/support/kill.rs"]
+pub(crate) mod kill;
 mod mirror;
 mod operation;
 #[allow(dead_code)] // each package uses its part
 #[path = "../../blocklists/tests/support/world.rs"]
 mod publisher;
+mod secure;
 mod way;
 
 use std::fs;

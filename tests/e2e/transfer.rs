@@ -152,11 +152,12 @@ fn a_zone_is_enforced_with_its_exceptions_and_outlives_its_primary() {
         let octets = fs::read(file.unwrap().path()).unwrap();
         assert!(!String::from_utf8_lossy(&octets).contains("bad"), "a listed name in clear");
     }
+    let verified = world.write("x", "").with_file_name("threats").join("verified");
+    assert!(eventually(PATIENCE, || verified.exists()), "{}", daemon.log());
     drop(daemon);
     drop(liar);
 
     // Without any network, and after four days: it filters, and says that it is stale.
-    let verified = world.write("x", "").with_file_name("threats").join("verified");
     let file = fs::File::options().append(true).open(&verified).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(4 * 86_400)).unwrap();
     let daemon = world.start(&[world.upstream(1)], &settings);
@@ -367,8 +368,11 @@ fn our_own_server_of_zones_feeds_our_own_resolver() {
     let (notifier, resolver, own) = (server.clone(), world.resolver(), world.upstream(2).ip());
     runtime.spawn(async move { notify::run(&notifier, &[resolver], own).await });
 
-    world.write("isp.key", clause(SECRET));
-    let daemon = world.start(&[world.upstream(1)], &list(world.upstream(2), "tsig = \"isp.key\""));
+    // The key as a credential of systemd.
+    let key = world.write("isp.key", clause(SECRET));
+    let directory = format!("CREDENTIALS_DIRECTORY={}", key.parent().expect("a directory").display());
+    let settings = list(world.upstream(2), "tsig = \"credential:isp.key\"");
+    let daemon = world.start_under(&["env", &directory], &[world.upstream(1)], &settings);
     wait_for_serial(&daemon, 1);
     assert!(is_blocked(&daemon, "www.listed-name-7.example") && is_blocked(&daemon, "listed-name-19999.example"));
     server.put(shelf(&[(1, &first), (2, &second)]));

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -124,6 +125,15 @@ impl World {
         let stderr = daemon.child.stderr.take().expect("piped");
         daemon.read_log(stderr);
         daemon.wait_for_log("ready");
+        daemon
+    }
+
+    /// Starts it below another program that may kill it at any moment, and does not wait.
+    pub(crate) fn start_doomed(&self, prefix: &[String], upstreams: &[SocketAddr], settings: &str) -> Daemon {
+        let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        let mut daemon = self.spawn(&prefix, upstreams, settings);
+        let stderr = daemon.child.stderr.take().expect("piped");
+        daemon.read_log(stderr);
         daemon
     }
 
@@ -324,6 +334,22 @@ impl Daemon {
     /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
+    }
+
+    /// Waits until it was killed, or else kills it as soon as it is `done`; whether somebody else had killed it.
+    pub(crate) fn doomed(mut self, mut done: impl FnMut() -> bool) -> bool {
+        let mut gone = false;
+        let ended = eventually(PATIENCE, || {
+            gone = !self.is_alive();
+            gone || done()
+        });
+        assert!(ended, "neither killed nor done:\n{}", self.log());
+        self.child.kill().expect("our own child, or it has ended");
+        let status = self.child.wait().expect("our own child");
+        assert_eq!(status.signal(), Some(9), "{}", self.log());
+        // Nothing is left to be stopped.
+        std::mem::forget(self);
+        gone
     }
 
     /// Waits for its end, which the test has brought about.

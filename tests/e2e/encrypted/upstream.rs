@@ -10,13 +10,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::base::iana::Rtype;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::client::{Ask, NOERROR, SERVFAIL, framed};
-use crate::encrypted::{NAME, key, read_answer};
+use crate::encrypted::{NAME, key, read_answer, serving};
 use crate::liar::{Liar, honest_to};
 use crate::world::{World, eventually};
 
@@ -31,13 +31,8 @@ struct Safe {
 
 impl Safe {
     fn start(address: SocketAddr) -> Safe {
-        let chain = vec![CertificateDer::from_pem_file(key("server.pem")).expect("a certificate")];
-        let secret = PrivateKeyDer::from_pem_file(key("server.key")).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config =
-            builder.expect("versions").with_no_client_auth().with_single_cert(chain, secret).expect("they fit");
-        let (config, listener) = (Arc::new(config), TcpListener::bind(address).expect("the address is free"));
+        let config = Arc::new(serving("server"));
+        let listener = TcpListener::bind(address).expect("the address is free");
         let safe = Safe { connections: Arc::default(), questions: Arc::default(), hasty: Arc::default() };
         let (connections, questions, hasty) = (safe.connections.clone(), safe.questions.clone(), safe.hasty.clone());
         std::thread::spawn(move || {

@@ -4,11 +4,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::{LISTED, SOON, is_root, large_list};
 use crate::client::Ask;
 use crate::liar::Liar;
+use crate::releases::kill::{busiest, killing, traced, turns};
 use crate::world::{Daemon, World, eventually};
 
 const KEPT: &str = "[lists]\nfiles = [\"a.list\"]\nlast_good = \"good\"\n";
@@ -128,29 +128,37 @@ fn f20_p7_killed_at_any_moment_of_a_swap_the_old_list_or_the_new_one_is_there() 
     let world = World::new();
     let lists = [1, 2].map(|serial| large_list(serial, &["both.example", &format!("only{serial}.example")], 40_000));
     let path = world.write("a.list", &lists[0]);
-    fs::create_dir(path.with_file_name("good")).expect("our own directory");
-    let mut daemon = world.start(&[], KEPT);
-    let mut seen = [0, 0];
-    for round in 0..20 {
-        world.write("a.list", &lists[(round + 1) % 2]);
-        daemon.signal("HUP");
-        // Spread over the some ten milliseconds that a swap takes.
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_micros(1500 * round as u64) {
-            std::hint::spin_loop();
-        }
-        daemon.signal("KILL");
-        assert!(!daemon.end(SOON).success());
+    let (good, log) = (path.with_file_name("good"), path.with_file_name("changes.log"));
+    let kept = || names_in(&good).into_iter().filter(|name| name.ends_with(".good")).collect::<Vec<_>>();
+    // With the first list as its copy.
+    let restore = || {
+        drop(fs::remove_dir_all(&good));
+        fs::create_dir(&good).expect("our own directory");
+        world.write("a.list", &lists[0]);
+        world.start(&[], KEPT).break_off();
+        let copy = fs::read(good.join(&kept()[0])).expect("the copy");
+        assert!(copy == lists[0], "the first list");
+        world.write("a.list", &lists[1]);
+    };
+    let done = || kept().iter().any(|name| fs::read(good.join(name)).is_ok_and(|copy| copy == lists[1]));
+    restore();
+    world.start_doomed(&traced(log.to_str().expect("a plain path")), &[], KEPT).doomed(done);
+    let changes = busiest(&fs::read_to_string(&log).expect("strace writes it"));
+    let (mut seen, mut killed) = ([0, 0], 0);
+    for turn in turns(20, changes) {
+        restore();
+        killed += usize::from(world.start_doomed(&killing(turn), &[], KEPT).doomed(done));
         // The copy has to do alone.
         world.write("a.list", "spoiled");
-        daemon = world.start(&[], KEPT);
-        assert!(daemon.is_blocked("both.example"), "round {round}");
+        let daemon = world.start(&[], KEPT);
+        assert!(daemon.is_blocked("both.example"), "{turn} of {changes}");
         let blocked = ["only1.example", "only2.example"].map(|name| daemon.is_blocked(name));
-        assert_ne!(blocked[0], blocked[1], "round {round}: one list, whole");
+        assert_ne!(blocked[0], blocked[1], "{turn} of {changes}: one list, whole");
         seen[usize::from(blocked[1])] += 1;
         assert_eq!(daemon.health()["lists"][0]["from_last_good"], true);
+        daemon.break_off();
     }
-    eprintln!("the first list was there {} times, the second {} times", seen[0], seen[1]);
+    assert!(seen[0] > 0 && seen[1] > 0 && killed > 5, "{seen:?}, {killed} were killed");
 }
 
 #[test]

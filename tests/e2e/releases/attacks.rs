@@ -156,7 +156,7 @@ fn u2_u4_u5_older_frozen_and_mixed_metadata_is_refused() {
 }
 
 #[test]
-fn u8_u9_u10_u14_u18_wrong_keys_thresholds_forms_and_names_are_refused() {
+fn u8_u9_wrong_keys_and_thresholds_are_refused() {
     let scene = Scene::new("keys");
     let daemon = scene.follow(&[CLASS, Class::Legal]);
     let person = |name: &str| scene.publisher.person(name);
@@ -169,10 +169,13 @@ fn u8_u9_u10_u14_u18_wrong_keys_thresholds_forms_and_names_are_refused() {
         daemon.wait_for_trouble(CLASS, "signature", "not enough of the people");
         assert_unmoved(&daemon, 1, what);
     }
-    for (what, people) in [("U9 one of two", &[&ana][..]), ("U9 twice the same", &[&ana, &ana])] {
+    for (what, people, words) in [
+        ("U9 one of two", &[&ana][..], "not enough of the people"),
+        ("U9 twice the same", &[&ana, &ana], "Duplicate key ID"),
+    ] {
         let mut forge = scene.forge(3600);
         forge.replace("legal", &Class::Legal.manifest(), b"{}", people, &online);
-        daemon.wait_for_trouble(Class::Legal, "signature", "not enough of the people");
+        daemon.wait_for_trouble(Class::Legal, "signature", words);
         assert_unmoved(&daemon, 1, what);
         assert!(daemon.blocks("first.example"));
     }
@@ -182,42 +185,12 @@ fn u8_u9_u10_u14_u18_wrong_keys_thresholds_forms_and_names_are_refused() {
     let mut forge = scene.forge(3600);
     forge.replace("operator", &manifest, b"{\"spec\":1}", &[&op], &online);
     daemon.wait_for_trouble(CLASS, "content", "cannot be used");
-    // A role that signs for another class signs nothing, and a name with dots in it leads nowhere else.
-    for name in ["legal/manifest.json", "operator/../legal/manifest.json"] {
-        let mut forge = scene.forge(3600);
-        scene.mirror.serve(&scene.publisher.work.public());
-        forge.replace("operator", name, b"{}", &[&op], &online);
-        scene.mirror.asked();
-        scene.mirror.serve(&forge.directory);
-        daemon.signal("HUP");
-        assert!(eventually(SOON, || scene.mirror.asked().iter().any(|path| path.ends_with(".operator.json"))));
-        assert!(
-            daemon.blocks("first.example") && daemon.blocks("bad.example") && daemon.passes("free.example"),
-            "{name}"
-        );
-        assert_eq!((daemon.serial_of(CLASS), daemon.serial_of(Class::Legal)), (1, 1), "{name}");
-    }
-    for (what, change) in [
-        ("U18 no algorithm", ("\"scheme\":\"ed25519\"", "\"scheme\":\"none\"")),
-        ("U10 another form", ("\"_type\":\"root\"", "\"_type\":\"Root\"")),
-    ] {
-        let forge = scene.forge(3600);
-        let root = fs::read_to_string(forge.directory.join("metadata/1.root.json")).expect("a root");
-        let root = root.replace(change.0, change.1).replace("\"version\":1", "\"version\":2");
-        fs::write(forge.directory.join("metadata/2.root.json"), root).expect("our own copy");
-        // The timestamp has to be another one, or nobody looks further.
-        scene.publisher_renews();
-        fs::copy(
-            scene.publisher.work.metadata().join("timestamp.json"),
-            forge.directory.join("metadata/timestamp.json"),
-        )
-        .expect("our own copy");
-        let refused = || daemon.metric("release_failures_total{list=\"operator\"");
-        let before = refused();
-        daemon.signal("HUP");
-        assert!(eventually(SOON, || refused() > before + 1), "{what}: {}", daemon.followed(CLASS));
-        assert_unmoved(&daemon, 1, what);
-    }
+    // Enough of the right people, and a stranger beside them: that is enough.
+    let good = fs::read(scene.forge(3600).file("operator", &manifest)).expect("what is in force");
+    let mut forge = scene.forge(3600);
+    forge.replace("operator", &manifest, &good, &[&stranger, &op], &online);
+    daemon.wait_for_peace(CLASS);
+    assert_eq!(daemon.serial_of(CLASS), 1);
     // Whatever was shown in between, none of it was trusted.
     scene.honest();
     scene.operator("operator/2", "second.example");
@@ -265,12 +238,4 @@ fn u3_u12_after_a_theft_of_the_publishers_key_a_new_root_undoes_the_highest_vers
     daemon.wait_for_trouble(CLASS, "signature", "not enough of the people");
     scene.honest();
     daemon.wait_for_serial(CLASS, 2);
-}
-
-impl Scene {
-    /// Signs a new timestamp over what is in force.
-    fn publisher_renews(&self) {
-        let wish = friendly_blocklist::release::draft::Wish { renew: true, ..Default::default() };
-        self.runtime.block_on(self.publisher.publish_with(wish));
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use friendly_blocklist::release::draft::Wish;
 use signed_list::release::Class;
 
+use super::kill::{busiest, killing, traced, turns};
 use super::mirror::Lie;
 use super::{SOON, Scene, names_in};
 use crate::world::{Daemon, eventually, is_root};
@@ -15,6 +15,11 @@ const CLASS: Class = Class::Operator;
 
 /// Starts below libfaketime, with the clock that a file says.
 fn start_at(scene: &Scene, class: Class, time: &str) -> Daemon {
+    start_under_clock(scene, time, &[], &scene.settings(&[class]))
+}
+
+/// The same with more of an environment and with these settings.
+pub(super) fn start_under_clock(scene: &Scene, time: &str, environment: &[&str], settings: &str) -> Daemon {
     let directories = fs::read_dir("/usr/lib").expect("a system with libraries");
     let library = directories
         .flatten()
@@ -25,41 +30,53 @@ fn start_at(scene: &Scene, class: Class, time: &str) -> Daemon {
     let library = format!("LD_PRELOAD={}", library.display());
     let file = format!("FAKETIME_TIMESTAMP_FILE={}", clock.display());
     let prefix = ["env", &library, &file, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"];
-    scene.world.start_under(&prefix, &[scene.upstream.address()], &scene.settings(&[class]))
+    scene.world.start_under(&[&prefix, environment].concat(), &[scene.upstream.address()], settings)
 }
 
 #[test]
 fn f20_p7_killed_at_any_moment_the_next_start_has_the_old_list_or_the_new_one() {
     let scene = Scene::new("kill");
     let class = Class::Legal;
-    let mut daemon = scene.follow(&[class]);
-    let mut seen = [0, 0];
-    for round in 0..16u64 {
-        let before = scene.serial(class);
-        scene.legal(&format!("isigurt/{}", 100 + round), &format!("round-{round}.example"));
-        // In a new epoch the list is a whole one.
-        let wish = Wish { new_epoch: round % 4 == 3, ..Wish::default() };
-        scene.runtime.block_on(scene.publisher.publish_with(wish));
-        daemon.signal("HUP");
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_millis(9 * round) {
-            std::hint::spin_loop();
+    scene.follow(&[class]).kill();
+    let (state, saved, log) = (scene.state(class), scene.path("saved"), scene.path("changes.log"));
+    let restore = |from: &Path, to: &Path| {
+        drop(fs::remove_dir_all(to));
+        super::forge::copy(from, to);
+    };
+    // A change of the list, and a whole one in a new epoch.
+    for (number, new_epoch) in [(2, false), (3, true)] {
+        restore(&state, &saved);
+        let (before, name) = (scene.serial(class), format!("new-{number}.example"));
+        scene.legal(&format!("isigurt/{number}"), &name);
+        scene.runtime.block_on(scene.publisher.publish_with(Wish { new_epoch, ..Wish::default() }));
+        let held = format!("\"serial\": {},", before + 1);
+        let done = || fs::read_to_string(state.join("held.json")).is_ok_and(|text| text.contains(&held));
+        let start = |prefix: &[String]| {
+            scene.world.start_doomed(prefix, &[scene.upstream.address()], &scene.settings(&[class]))
+        };
+        start(&traced(log.to_str().expect("a plain path"))).doomed(done);
+        let changes = busiest(&fs::read_to_string(&log).expect("strace writes it"));
+        let (mut seen, mut killed) = ([0, 0], 0);
+        for turn in turns(20, changes) {
+            restore(&saved, &state);
+            killed += usize::from(start(&killing(turn)).doomed(done));
+            // What is on the disk has to do alone.
+            scene.mirror.lie("", Lie::Reset);
+            let daemon = scene.start(&[class]);
+            let serial = daemon.serial_of(class);
+            assert!((before..=before + 1).contains(&serial), "{turn} of {changes}: {serial}\n{}", daemon.log());
+            assert!(!daemon.log().contains("cannot be used"), "{}", daemon.log());
+            assert!(daemon.blocks("first.example") && daemon.passes("free.example"));
+            assert_eq!(daemon.blocks(&name), serial > before, "{turn} of {changes}");
+            seen[usize::from(serial > before)] += 1;
+            scene.honest();
+            daemon.wait_for_serial(class, before + 1);
+            assert!(daemon.blocks(&name));
+            scene.wait_until_kept(&daemon, class);
+            daemon.kill();
         }
-        daemon.kill();
-        // What is on the disk has to do alone.
-        scene.mirror.lie("", Lie::Reset);
-        daemon = scene.start(&[class]);
-        let serial = daemon.serial_of(class);
-        assert!((before..=before + 1).contains(&serial), "round {round}: {serial}\n{}", daemon.log());
-        assert!(!daemon.log().contains("cannot be used"), "{}", daemon.log());
-        assert!(daemon.blocks("first.example") && daemon.passes("free.example"));
-        assert_eq!(daemon.blocks(&format!("round-{round}.example")), serial > before, "round {round}");
-        seen[usize::from(serial > before)] += 1;
-        scene.honest();
-        daemon.wait_for_serial(class, before + 1);
-        assert!(daemon.blocks(&format!("round-{round}.example")));
+        assert!(seen[0] > 0 && seen[1] > 0 && killed > 5, "{seen:?}, {killed} were killed");
     }
-    eprintln!("the old one was there {} times, the new one {} times", seen[0], seen[1]);
 }
 
 #[test]
@@ -140,13 +157,15 @@ fn f21_each_file_of_the_directory_may_be_damaged() {
     }
 }
 
+/// Not while the resolver is writing a file there.
+const READ_ONLY: &str = "until mount -o remount,ro $D 2>/dev/null; do :; done";
+
 #[test]
 fn f18_f19_a_disk_that_is_full_or_read_only_refuses_the_release_and_keeps_the_list() {
     if !is_root() {
         return;
     }
-    for (what, fill, mend) in
-        [("full", "head -c 4m /dev/zero >$D/filler; true", true), ("read-only", "mount -o remount,ro $D", false)]
+    for (what, fill, mend) in [("full", "head -c 4m /dev/zero >$D/filler; true", true), ("read-only", READ_ONLY, false)]
     {
         let scene = Scene::new(&format!("disk-{what}"));
         let state = scene.state(CLASS);
@@ -250,7 +269,8 @@ fn f25_u11_wrong_clocks_refuse_nothing_for_ever_and_never_stop_filtering() {
         assert_eq!((daemon.get("/metrics").0, daemon.get("/readyz").0), (200, 200), "{time}");
     }
     daemon.wait_for_peace(CLASS);
-    assert_eq!(daemon.metric("list_stale{list=\"operator\"}"), 0);
+    // Said a moment after the release is in force.
+    assert!(eventually(SOON, || daemon.metric("list_stale{list=\"operator\"}") == 0), "{}", daemon.log());
     scene.wait_until_kept(&daemon, CLASS);
     daemon.kill();
     for time in ["+365d", "@1970-01-01 00:00:10"] {

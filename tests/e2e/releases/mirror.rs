@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// What it does instead of handing out a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Lie {
@@ -47,14 +49,39 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// Serves a directory.
     pub(crate) fn start(address: Ipv4Addr, root: &Path) -> Self {
+        Mirror::answering(address, root, |mut stream, state| {
+            let socket = stream.try_clone()?;
+            answer(&mut stream, &socket, state)
+        })
+    }
+
+    /// The same over TLS, with the certificate of the tests.
+    pub(crate) fn secure(address: Ipv4Addr, root: &Path, config: Arc<ServerConfig>) -> Self {
+        Mirror::answering(address, root, move |stream, state| {
+            let connection = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+            let socket = stream.try_clone()?;
+            let mut stream = StreamOwned::new(connection, stream);
+            answer(&mut stream, &socket, state)?;
+            // Without a word of farewell the file might have been cut off.
+            stream.conn.send_close_notify();
+            stream.flush()
+        })
+    }
+
+    fn answering(
+        address: Ipv4Addr,
+        root: &Path,
+        serve: impl Fn(TcpStream, &Mutex<State>) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let serve = Arc::new(serve);
         let listener = TcpListener::bind((address, 0)).expect("an address of this test");
         let address = listener.local_addr().expect("a bound address");
         let state = Arc::new(Mutex::new(State { root: root.into(), lies: Vec::new(), asked: Vec::new() }));
         let shared = state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = shared.clone();
-                std::thread::spawn(move || drop(answer(stream, &state)));
+                let (state, serve) = (shared.clone(), serve.clone());
+                std::thread::spawn(move || drop(serve(stream, &state)));
             }
         });
         Mirror { address, state }
@@ -63,6 +90,11 @@ impl Mirror {
     /// Where the repository is.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Serves another directory from now on.
@@ -89,7 +121,7 @@ impl Mirror {
     }
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn answer(stream: &mut (impl Read + Write), socket: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut octet = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -110,11 +142,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut length = None;
     match lie {
         None => {}
-        Some(Lie::Status(status)) => return send(&mut stream, &format!("{status} No"), "", b"no file"),
+        Some(Lie::Status(status)) => return send(stream, &format!("{status} No"), "", b"no file"),
         Some(Lie::Redirect(to)) => {
-            return send(&mut stream, "302 Found", &format!("Location: {to}\r\n"), b"");
+            return send(stream, "302 Found", &format!("Location: {to}\r\n"), b"");
         }
-        Some(Lie::Content(content)) => return send(&mut stream, "200 OK", "", &content),
+        Some(Lie::Content(content)) => return send(stream, "200 OK", "", &content),
         Some(Lie::Cut(octets)) => body.truncate(body.len().saturating_sub(octets)),
         Some(Lie::Flip(at)) => {
             let at = at % body.len().max(1);
@@ -136,7 +168,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
                     Lie::Endless => stream.write_all(&[b' '; 65536])?,
                     _ => {
                         stream.write_all(b" ")?;
-                        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+                        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
                         drop(stream.read(&mut octet));
                     }
                 }
@@ -144,20 +176,20 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
     }
     if content.is_err() {
-        return send(&mut stream, "404 Not Found", "", b"no such file");
+        return send(stream, "404 Not Found", "", b"no such file");
     }
     let tag = format!("\"{}\"", blake3::hash(&body).to_hex());
     if head.to_lowercase().contains(&format!("if-none-match: {tag}")) {
-        return send(&mut stream, "304 Not Modified", &format!("ETag: {tag}\r\n"), b"");
+        return send(stream, "304 Not Modified", &format!("ETag: {tag}\r\n"), b"");
     }
     if let Some(length) = length {
         write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")?;
         return stream.write_all(&body);
     }
-    send(&mut stream, "200 OK", &format!("ETag: {tag}\r\n"), &body)
+    send(stream, "200 OK", &format!("ETag: {tag}\r\n"), &body)
 }
 
-fn send(stream: &mut TcpStream, status: &str, more: &str, body: &[u8]) -> std::io::Result<()> {
+fn send(stream: &mut impl Write, status: &str, more: &str, body: &[u8]) -> std::io::Result<()> {
     let length = body.len();
     write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n")?;
     stream.write_all(body)
