@@ -15,6 +15,7 @@ mod expired;
 mod faults;
 mod feeds;
 mod forged;
+mod guard;
 mod keys;
 mod leaks;
 mod life;
