@@ -9,7 +9,8 @@ use domain::base::iana::Rtype;
 use crate::client::{self, Ask, NOERROR, SERVFAIL};
 use crate::faults::listed;
 use crate::liar::{Deed, Liar, Saying, honest};
-use crate::world::{PORT, World, eventually, is_root};
+use crate::rights::is_root;
+use crate::world::{PORT, World, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 use domain::base::iana::Rtype;
 use serde_json::Value;
 
-use super::{SOON, is_root};
+use super::SOON;
 use crate::client::{self, Ask, SERVFAIL};
 use crate::liar::{Deed, Liar, Saying, honest};
+use crate::rights::is_root;
 use crate::world::{Daemon, World, eventually};
 
 /// Part of every name that is asked for.
