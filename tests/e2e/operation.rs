@@ -8,18 +8,22 @@
 //! | `disk` | full, read-only and failing disks, and being killed while writing |
 //! | `clock` | the wall clock is wrong, or jumps |
 //! | `process` | start, stop, a second instance, users and addresses |
+//! | `addresses` | every address of the host, and answers from the right one |
+//! | `workers` | several sockets and threads for one address |
 //! | `admin` | health and metrics over HTTP, and clients that misuse it |
 //! | `privacy` | counters add up, and nothing names a client or what it asked |
 //! | `command` | `check-config`, `explain` and wrong arguments |
 
+mod addresses;
 mod admin;
-mod clock;
+pub(crate) mod clock;
 mod command;
 mod disk;
-mod privacy;
+pub(crate) mod privacy;
 mod process;
 mod reload;
 mod spoiled;
+mod workers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
