@@ -68,6 +68,22 @@ fn questions_that_wait_for_an_upstream_at_the_stop_are_answered_over_both_transp
 }
 
 #[test]
+fn while_it_stops_it_says_that_it_is_not_ready() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), crate::liar::silence);
+    let daemon = world.start(&[upstream.address()], "");
+    assert_eq!(daemon.get("/readyz"), (200, "ready\n".into()));
+    // It waits for the answer to this one.
+    let socket = client::socket(world.address(10), daemon.address);
+    assert!(socket.send(&Ask::a("lost.example").packet()).is_ok());
+    assert!(eventually(SOON, || upstream.count() > 0));
+    daemon.signal("TERM");
+    assert!(eventually(Duration::from_secs(3), || daemon.get("/readyz").0 == 503));
+    assert_eq!(daemon.get("/healthz").0, 200);
+    assert_eq!(daemon.end(STOP).code(), Some(0));
+}
+
+#[test]
 fn a_stop_under_load_and_with_a_silent_upstream_ends_in_time() {
     let world = World::new();
     let upstream = Liar::behaving(world.upstream(1), crate::liar::silence);
@@ -284,4 +300,21 @@ fn f37_without_any_upstream_it_starts_filters_and_says_what_is_missing() {
     let upstream = Liar::start(world.upstream(1));
     assert!(eventually(SOON, || daemon.resolves("other.example")), "{}", daemon.log());
     drop(upstream);
+}
+
+#[test]
+fn f37_on_a_host_without_ipv6_the_rest_is_served_and_the_log_says_so() {
+    let world = World::new();
+    let upstream = Liar::start(world.upstream(1));
+    // The first socket of the first thread is the one for this address.
+    let settings = format!("[server]\nlisten = [\"[::1]:{PORT}\", \"{}\"]\n", world.resolver());
+    let trace = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=socket"];
+    let prefix = [&trace[..], &["-e", "inject=socket:error=EAFNOSUPPORT:when=1"]].concat();
+    let daemon = world.start_under(&prefix, &[upstream.address()], &settings);
+    let told = format!("[::1]:{PORT} is left out: this host has no IPv6");
+    assert!(daemon.log().contains(&told), "{}", daemon.log());
+    // Over TCP first: each other thread has a first socket, too.
+    assert_eq!(daemon.ask_tcp(&Ask::a("localhost")).rcode, NOERROR);
+    assert!(eventually(SOON, || daemon.resolves("free.example")), "{}", daemon.log());
+    daemon.break_off();
 }
