@@ -20,6 +20,7 @@ use crate::lists::Manner;
 use crate::origin::{self, Origin};
 use crate::pipeline::Snapshot;
 use crate::policy;
+use crate::service;
 use crate::wire::WireName;
 
 /// A question to explain.
@@ -84,6 +85,7 @@ pub fn explain(origin: &Origin, asked: &Asked) -> Result<(), String> {
 pub fn check(file: &Path) -> Result<(), String> {
     let Loaded { snapshot, notes, waiting } = load(&Origin::File(file.into()))?;
     origin::keys(&snapshot.config, None).map_err(|error| error.to_string())?;
+    service::check(&snapshot.config).map_err(|error| error.to_string())?;
     // That a copy would stand in for a spoiled list does not make it good.
     if !notes.is_empty() {
         return Err(notes.join("\n"));

@@ -160,6 +160,14 @@ mod tests {
     }
 
     #[test]
+    fn all_addresses_of_one_household_share_a_burst() {
+        let (limiter, rules) = (Limiter::new(), rules(10, 10_000));
+        let all: u32 = (1..=1000).map(|n| passed(&limiter, &rules, &format!("2001:db8:7:1::{n:x}"), 1, 5_000)).sum();
+        assert_eq!(all, 20);
+        assert_eq!(passed(&limiter, &rules, "2001:db8:7:2::1", 1, 5_000), 1);
+    }
+
+    #[test]
     fn every_second_limited_question_slips() {
         let (limiter, rules) = (Limiter::new(), rules(10, 1000));
         let client = "10.0.0.1".parse().unwrap();

@@ -66,3 +66,25 @@ impl Drop for Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_nobody_takes_are_dropped_and_counted_and_the_others_are_whole() {
+        let (sender, lines) = sync_channel(2);
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Lines(sender)).finish();
+        let before = DROPPED.load(Relaxed);
+        tracing::subscriber::with_default(subscriber, || {
+            (0..5).for_each(|number| tracing::warn!(number, "told"));
+            assert_eq!(DROPPED.load(Relaxed) - before, 3);
+            // Whoever reads again gets what comes from then on.
+            let taken: Vec<Vec<u8>> = lines.try_iter().collect();
+            let texts: Vec<_> = taken.iter().map(|line| String::from_utf8_lossy(line)).collect();
+            assert!(texts.len() == 2 && texts[0].ends_with("told number=0\n"), "{texts:?}");
+            tracing::warn!("again");
+            assert_eq!((lines.try_iter().count(), DROPPED.load(Relaxed) - before), (1, 3));
+        });
+    }
+}

@@ -362,8 +362,10 @@ impl Pipeline {
                 return block.write(packet, query, reply);
             }
         }
+        // Counted when it is written: a fault before that counts as one, and once.
+        let length = entry.write(packet, query, second, stale, limit, reply);
         shard.ended(outcome);
-        entry.write(packet, query, second, stale, limit, reply)
+        length
     }
 }
 

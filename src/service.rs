@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::unistd::User;
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,7 +30,7 @@ use crate::server::tls::KeysError;
 use crate::server::udp::{PATIENCE, Pulse, Worker};
 use crate::server::{bind_tcp, bind_udp};
 use crate::state::{Reloads, Service, settings, upstream_servers};
-use crate::upstream::Upstreams;
+use crate::upstream::{self, Upstreams};
 
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -113,6 +114,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let first = origin::snapshot(&origin, config, 1, keys, &[], &followers, Manner::Start, &mut notes)?;
     let config = first.config.clone();
 
+    check(&config)?;
     let sockets = bind(&config, per_address, &mut notes)?;
     let descriptors = raise_descriptors();
     if let Some(user) = &config.server.user {
@@ -170,6 +172,17 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     runtime.block_on(service.pipeline.drain(patience_ends.saturating_duration_since(Instant::now())));
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
+}
+
+/// What a configuration speaks of outside its file: whether a start would find it.
+///
+/// # Errors
+/// What is not there.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    if let Some(user) = &config.server.user {
+        find_user(user)?;
+    }
+    upstream::check(&config.upstream.servers).map_err(StartError::Upstreams)
 }
 
 struct Signals {
@@ -367,12 +380,17 @@ fn raise_descriptors() -> usize {
     usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
 }
 
+fn find_user(name: &str) -> Result<User, StartError> {
+    let failed = |reason: String| StartError::User { user: name.into(), reason };
+    User::from_name(name)
+        .map_err(|error| failed(error.to_string()))?
+        .ok_or_else(|| failed("there is no such user; create it or leave the setting empty".into()))
+}
+
 /// Lists are followed as that user, in directories that root may have made.
 fn become_user(name: &str, followers: &[Arc<Follower>]) -> Result<(), StartError> {
     let failed = |reason: String| StartError::User { user: name.into(), reason };
-    let user = nix::unistd::User::from_name(name)
-        .map_err(|error| failed(error.to_string()))?
-        .ok_or_else(|| failed("there is no such user; create it or leave the setting empty".into()))?;
+    let user = find_user(name)?;
     if nix::unistd::geteuid() == user.uid {
         return Ok(());
     }

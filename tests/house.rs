@@ -212,6 +212,49 @@ fn the_policy_check_can_fail() {
 }
 
 #[test]
+fn the_dns_library_stands_only_where_the_system_is_asked_for_its_upstreams() {
+    let mut files = Vec::new();
+    collect(&root().join("src"), &mut files);
+    let uses = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("hickory_");
+    let users: Vec<_> = files.into_iter().filter(uses).collect();
+    assert_eq!(users, [root().join("src/state.rs")]);
+}
+
+/// Programs that every Debian system has: packages coreutils, dash and bash.
+const EVERYWHERE: [&str; 6] = ["bash", "cp", "mkfifo", "sh", "sha256sum", "timeout"];
+
+#[test]
+fn every_program_that_tests_start_is_one_that_is_installed_for_them() {
+    let script = read("tests/run");
+    let table = script.split("needs='").nth(1).and_then(|rest| rest.split('\'').next()).expect("the table is there");
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split_whitespace().collect()).collect();
+    let rows: Vec<_> = rows.iter().filter(|row| !row.is_empty()).collect();
+    assert!(rows.iter().all(|row| row.len() >= 3), "program, package, and what for");
+    let packages: BTreeSet<&str> = rows.iter().map(|row| row[1]).collect();
+    let known: BTreeSet<&str> = rows.iter().map(|row| row[0]).chain(EVERYWHERE).collect();
+    let mut seen = BTreeSet::new();
+    for (start, folders) in [
+        (concat!("Command::", "new(\""), &["src", "tests", "blocklists"][..]),
+        (concat!("sa", "id(\""), &["tests/e2e"]),
+    ] {
+        let mut files = Vec::new();
+        folders.iter().for_each(|folder| collect(&root().join(folder), &mut files));
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for part in text.split(start).skip(1) {
+                let program = part.split('"').next().unwrap();
+                // In a package with another one of the table.
+                let with = [("nsenter", "util-linux"), ("nsupdate", "bind9-dnsutils")];
+                let covered = with.iter().any(|(name, package)| *name == program && packages.contains(package));
+                assert!(known.contains(program) || covered, "{} starts {program}", file.display());
+                seen.insert(program.to_owned());
+            }
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+}
+
+#[test]
 fn links_in_the_readme_lead_somewhere() {
     let text = read("README.md");
     let mut links = 0;

@@ -1,7 +1,10 @@
 //! How many instructions an answer costs, with a million names on the list.
 //!
 //! Counted, not timed: callgrind gives the same number in each run, on a busy
-//! machine too. `tests/bench/instructions KIND` shows where they go.
+//! machine too. `tests/bench/instructions KIND` shows where they go. It is driven
+//! directly and not through gungraun, which needs a runner of its very version
+//! installed beside cargo; what it would add is here the one switch that says
+//! where counting begins and ends.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! What the README tells a reader to do is done, and what it shows is compared.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -169,12 +170,15 @@ fn the_first_screen_has_the_two_commands() {
 #[test]
 fn the_built_in_defaults_answer_as_shown() {
     let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let resolver = Command::new(env!("CARGO_BIN_EXE_friendly-resolver"))
+    let mut resolver = Command::new(env!("CARGO_BIN_EXE_friendly-resolver"))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the resolver starts");
+    let mut stderr = BufReader::new(resolver.stderr.take().expect("piped"));
     let _running = Running(resolver);
+    let lines = stderr.by_ref().lines().map_while(Result::ok);
+    let greeting: Vec<String> = lines.take_while(|line| !line.starts_with("Stop:")).collect();
     let folder = tempfolder("defaults");
     let end = Instant::now() + Duration::from_secs(10);
     while shell("dig @127.0.0.1 -p 1053 +tries=1 +time=1 +short localhost || true", &folder) != "127.0.0.1\n" {
@@ -185,7 +189,20 @@ fn the_built_in_defaults_answer_as_shown() {
     for (command, shown) in commands(digs) {
         assert_eq!(steady(&shell(&command, &folder)), steady(&shown), "{command}");
     }
-    assert_eq!(shell("dig @::1 -p 1053 +tcp +short localhost AAAA", &folder), "::1\n");
+    for transport in ["+notcp", "+tcp"] {
+        assert_eq!(shell(&format!("dig @::1 -p 1053 {transport} +short localhost AAAA"), &folder), "::1\n");
+    }
+
+    // What it prints to try, and what it says will come.
+    let told = |word: &str| {
+        let found = greeting.iter().find_map(|line| line.strip_prefix(word));
+        found.unwrap_or_else(|| panic!("no '{word}' in {greeting:?}")).trim().to_owned()
+    };
+    let (answer, expected) = (shell(&told("Try:"), &folder), told("Expect:"));
+    let (status, error) = expected.split_once(", and ").expect("a status and a reason");
+    assert!(answer.contains(&status.replace("status ", "status: ")), "{expected}\n{answer}");
+    let error = error.trim_end_matches('.').trim_matches('"');
+    assert!(error.starts_with("EDE: ") && answer.contains(error), "{expected}\n{answer}");
 }
 
 #[test]

@@ -185,6 +185,32 @@ fn packed_files_and_standard_input_are_read_by_what_they_hold() {
 }
 
 #[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is_and_elsewhere_there_is_none() {
+    let world = World::new("progress");
+    world.write("long.txt", (0..200_000).map(|n| format!("name{n}.test\n")).collect::<String>());
+    let words = ["compile", "--category", "test", "--out", "out.list", "long.txt"];
+    let line: Vec<String> =
+        [env!("CARGO_BIN_EXE_friendly-blocklist")].iter().chain(&words).map(|word| format!("'{word}'")).collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &line.join(" "), "/dev/null"]).current_dir(&world.0).env("TERM", "xterm");
+    script.env_remove("NO_COLOR").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().expect("script is installed (bsdutils)");
+    // Kept open: its end would end the terminal.
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("long.txt") && text.contains("MiB of "), "no bar: {text:?}");
+    // It is wiped away in the end, before what is told.
+    let last = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default();
+    assert!(!last.contains("MiB of "), "{text:?}");
+
+    let plain = world.compile(&["long.txt"]).fine();
+    assert!(!plain.err.contains("MiB of ") && !plain.err.contains('\r'), "{:?}", plain.err);
+}
+
+#[test]
 fn what_is_no_name_is_skipped_and_told_with_file_line_and_reason() {
     let world = World::new("skipped");
     world.write("odd.txt", "good.test\n192.0.2.1\nname.test/path\nfree\n\"quoted.test\n192.0.2.1:80\nna*me.test\n");

@@ -17,8 +17,8 @@ impl Map {
         // SAFETY: the bytes must not change while they are mapped. These files
         // are written once, beside, and renamed into place before they come
         // here; afterwards they are only ever replaced by renaming another file
-        // over them or by removing it, which leaves the mapped one whole. The directory belongs to this program's user
-        // alone (deploy/ creates it so).
+        // over them or by removing it, which leaves the mapped one whole. Whoever else may write in that directory could
+        // spoil what is mapped; the operator gives it to this program's user alone (see last_good in config/).
         let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Map(map))
     }

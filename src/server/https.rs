@@ -106,6 +106,9 @@ struct Talk {
 /// Why a request is no question: status, and a sentence.
 struct Refused(StatusCode, &'static str);
 
+/// A fault of ours.
+const LOST: Refused = Refused(StatusCode::INTERNAL_SERVER_ERROR, "The answer was lost.\n");
+
 impl Talk {
     /// Waits until the client has asked nothing for so long. A request that
     /// does not come to its end counts as silence; one that waits for its
@@ -187,6 +190,7 @@ impl Talk {
         let answer = match self.caller.ask(&question, Bytes::copy_from_slice) {
             Reply::Now(answer) => answer,
             Reply::Nothing => return Err(Refused(StatusCode::BAD_REQUEST, "This is no question.\n")),
+            Reply::Lost => return Err(LOST),
             Reply::Later(later) => {
                 let Ok(permit) = self.permits.clone().acquire_owned().await else {
                     return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "The connection is ending.\n"));
@@ -202,7 +206,7 @@ impl Talk {
                 });
                 match waiting.await {
                     Ok(answer) => answer.into(),
-                    Err(_) => return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, "The answer was lost.\n")),
+                    Err(_) => return Err(LOST),
                 }
             }
         };

@@ -86,3 +86,29 @@ fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
         _ => result,
     }
 }
+
+/// What the tests of the listeners have in common.
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::config::Config;
+    use crate::filter::Filter;
+    use crate::pipeline::{Pipeline, Snapshot};
+    use crate::upstream::{Settings, Upstreams};
+
+    /// A question for `localhost`, which is answered without a list or an upstream.
+    pub(super) fn question(id: u16) -> Vec<u8> {
+        [&id.to_be_bytes()[..], b"\x01\0\0\x01\0\0\0\0\0\0\x09localhost\0\0\x01\0\x01"].concat()
+    }
+
+    /// Built-in defaults, no list, no upstream.
+    pub(super) fn pipeline() -> Arc<Pipeline> {
+        let config = Config::builtin();
+        let filter = Filter::new(&config, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
+        let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
+        let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
+        Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1))
+    }
+}

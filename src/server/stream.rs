@@ -129,7 +129,7 @@ impl Talk {
             self.left -= 1;
             let output = &mut self.output;
             match self.caller.ask(question, |answer| frame(output, answer)) {
-                Reply::Now(()) | Reply::Nothing => {}
+                Reply::Now(()) | Reply::Nothing | Reply::Lost => {}
                 Reply::Later(later) => {
                     self.waiting += 1;
                     let (caller, packet) = (self.caller.clone(), question.to_vec());
@@ -185,5 +185,73 @@ impl Back {
 impl Drop for Back {
     fn drop(&mut self) {
         self.send(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::clock::Now;
+    use crate::journal::{Outcome, Shard, Transport};
+    use crate::pipeline::{Pipeline, Snapshot, Source, Verdict};
+    use crate::query::{Query, Question};
+    use crate::server::tests::{pipeline, question};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Of three questions one fails at once, and one when it is answered later:
+    /// its end is said to lie where no packet has an octet.
+    fn faulty(
+        pipeline: &Pipeline,
+        snapshot: &Snapshot,
+        shard: &Shard,
+        packet: &mut [u8],
+        length: usize,
+        source: Source,
+        now: Now,
+    ) -> Verdict {
+        let turn = u16::from_be_bytes([packet[0], packet[1]]) % 3;
+        if turn == 0 {
+            return pipeline.answer_now(snapshot, shard, packet, length, source, now);
+        }
+        shard.received(source.transport);
+        assert_ne!(turn, 1, "a fault in a stage");
+        let mut query = Query::parse(&packet[..length]).expect("a question");
+        query.question_end = 100_000;
+        let key = pipeline.cache.key(&query);
+        Verdict::Later(Box::new(Question { query, key }))
+    }
+
+    #[tokio::test]
+    async fn f35_a_stage_that_panics_costs_one_question_and_not_the_connection() {
+        const COUNT: u16 = 30;
+        let pipeline = pipeline();
+        let source = Source { client: [127, 0, 0, 1].into(), transport: Transport::Tcp };
+        let caller = Caller::new(pipeline.clone(), source).with_first(faulty);
+        let (mut client, server) = duplex(1 << 16);
+        let rules = Rules { idle: PATIENCE, depth: 4, questions: usize::MAX };
+        let served = tokio::spawn(run(server, caller, rules));
+        // Some of one read, and some when faults have happened.
+        for ids in [0..COUNT / 2, COUNT / 2..COUNT] {
+            let mut asked = Vec::new();
+            ids.clone().for_each(|id| frame(&mut asked, &question(id)));
+            client.write_all(&asked).await.expect("it reads on");
+            for id in ids.filter(|id| id % 3 == 0) {
+                let mut answer = vec![0; usize::from(client.read_u16().await.expect("all others are answered"))];
+                client.read_exact(&mut answer).await.expect("a whole answer");
+                assert_eq!((u16::from_be_bytes([answer[0], answer[1]]), answer[3] & 0x0f), (id, 0));
+            }
+        }
+        client.shutdown().await.expect("it is there");
+        timeout(PATIENCE, served).await.expect("no answer is waited for that is lost").expect("the connection lives");
+        assert_eq!(pipeline.journal.ended(Outcome::Fault), u64::from(COUNT / 3 * 2));
+        let ended: u64 = Outcome::ALL.iter().map(|(outcome, _)| pipeline.journal.ended(*outcome)).sum();
+        assert_eq!((pipeline.journal.received(Transport::Tcp), ended), (COUNT.into(), COUNT.into()));
+        // Nothing that a stop would have to wait for.
+        timeout(PATIENCE / 2, pipeline.drain(PATIENCE)).await.expect("each has one outcome");
     }
 }

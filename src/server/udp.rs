@@ -252,23 +252,8 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
-    use crate::config::Config;
-    use crate::filter::Filter;
     use crate::server::bind_udp;
-    use crate::upstream::{Settings, Upstreams};
-
-    /// A question for `localhost`, which is answered without a list or an upstream.
-    fn question(id: u16) -> Vec<u8> {
-        [&id.to_be_bytes()[..], b"\x01\0\0\x01\0\0\0\0\0\0\x09localhost\0\0\x01\0\x01"].concat()
-    }
-
-    fn pipeline() -> Arc<Pipeline> {
-        let config = Config::builtin();
-        let filter = Filter::new(&config, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
-        let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
-        let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
-        Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1))
-    }
+    use crate::server::tests::{pipeline, question};
 
     #[test]
     fn f35_a_stage_that_panics_costs_one_question_and_not_the_worker() {

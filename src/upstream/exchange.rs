@@ -27,6 +27,8 @@ use crate::wire::{HEADER, Record, flag, put_u16, rcode, records, rtype};
 
 /// Tries for one question at most, all servers together.
 const MOST_TRIES: usize = 10;
+/// Largest answer over UDP to a question without EDNS (RFC 1035 section 4.2.1).
+const PLAIN: u16 = 512;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -221,9 +223,13 @@ async fn over_udp(server: &Server, settings: &Settings, query: &Query, id: u16) 
     let socket = UdpSocket::from_std(socket.into()).map_err(|error| blame(&error))?;
     let mut edns = true;
     loop {
-        let answer = receive(&socket, server, &question, query).await?;
+        let most = if edns { settings.payload } else { PLAIN };
+        let answer = receive(&socket, server, &question, query, usize::from(most) + 1).await?;
         let flags = u16::from_be_bytes([answer[2], answer[3]]);
-        if flags & flag::TC != 0 {
+        // One that is larger than what was asked for may have come in pieces, of
+        // which anybody can send the second without a guess at id and port: all
+        // that it says counts as much as that of an answer that is cut.
+        if flags & flag::TC != 0 || answer.len() > usize::from(most) {
             return over_tcp(server.address, &question, query).await;
         }
         // A server from before EDNS (RFC 6891 section 7). Asked once more, for
@@ -261,10 +267,17 @@ fn pad(question: &mut Vec<u8>) {
 }
 
 /// Waits for the answer to this question and ignores everything else: an
-/// attacker's wrong guess must not end the wait for the right answer.
-async fn receive(socket: &UdpSocket, server: &Server, question: &[u8], query: &Query) -> Result<Vec<u8>, Failure> {
+/// attacker's wrong guess must not end the wait for the right answer. What does
+/// not fit is cut off.
+async fn receive(
+    socket: &UdpSocket,
+    server: &Server,
+    question: &[u8],
+    query: &Query,
+    room: usize,
+) -> Result<Vec<u8>, Failure> {
     let id = u16::from_be_bytes([question[0], question[1]]);
-    let mut buffer = vec![0; 4096];
+    let mut buffer = vec![0; room];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(|_| Failure::Network)?;
         if is_answer_to(&buffer[..length], id, query) {

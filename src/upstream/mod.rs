@@ -18,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::config::Peer;
 use crate::entry::Entry;
 use crate::query::Question;
 use crate::wire::ede;
@@ -63,6 +64,14 @@ impl Failure {
             Failure::NoUpstream => "no upstream is known",
         }
     }
+}
+
+/// Whether somebody certifies each of those that are asked over TLS.
+///
+/// # Errors
+/// A sentence: nobody does.
+pub fn check(peers: &[Peer]) -> Result<(), String> {
+    peers.iter().filter_map(|peer| peer.tls.as_ref()).try_for_each(|peer| tls::client(peer).map(drop))
 }
 
 type Flight = watch::Receiver<Option<Arc<Entry>>>;

@@ -217,7 +217,7 @@ impl Talk {
 ///
 /// # Errors
 /// A sentence: nothing certifies it.
-fn client(peer: &TlsPeer) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn client(peer: &TlsPeer) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     // Where a key is known and no name, nobody else is asked.
     let by_name = peer.name.is_some() || peer.pins.is_empty();

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What compare, curve, swap, flood, follow and encrypted share: building, a directory and ports of their own, an upstream,
-# subjects, and the kernel's figures about them. The sourcing script sets `set -euo pipefail`.
+# What compare, compile, curve, swap, flood, follow and encrypted share: building, a directory and ports of their own,
+# an upstream, subjects, and the kernel's figures about them. The sourcing script sets `set -euo pipefail`.
 
 export LC_ALL=C
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -62,8 +62,13 @@ impl World {
 
 /// What a TLS server shows: one of the certificates of the tests.
 pub(crate) fn serving(name: &str) -> ServerConfig {
-    let certificate = CertificateDer::from_pem_file(key(&format!("{name}.pem"))).expect("a certificate of the tests");
-    let secret = PrivateKeyDer::from_pem_file(key(&format!("{name}.key"))).expect("a key of the tests");
+    serving_with(&format!("{name}.pem"), &format!("{name}.key"))
+}
+
+/// The same from two files.
+pub(crate) fn serving_with(certificate: &str, secret: &str) -> ServerConfig {
+    let certificate = CertificateDer::from_pem_file(key(certificate)).expect("a certificate of the tests");
+    let secret = PrivateKeyDer::from_pem_file(key(secret)).expect("a key of the tests");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.expect("versions").with_no_client_auth();

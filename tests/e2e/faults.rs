@@ -8,11 +8,13 @@
 //! | `memory` | the cache while upstreams fail, times to live, shared exchanges |
 //! | `fragments` | a narrow path on which large datagrams are lost |
 //! | `flood` | too many questions, connections and records |
+//! | `connections` | what one client and all of them may hold |
 //! | `hostile` | clients that send what is no ordinary question |
 //! | `process` | the process itself: stopped, starved, started too early |
 
 use super::world::World;
 
+mod connections;
 mod flood;
 mod fragments;
 mod hostile;

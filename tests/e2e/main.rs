@@ -10,6 +10,7 @@
 //! | `interop` | servers and clients of others at both ends |
 //! | `operation` | reloads, bad files, disks, clocks, signals, health, command line |
 //! | `releases` | lists followed in a real repository of signed releases |
+//! | `rights` | what only root may, and what is left out without it |
 //! | `safe_search` | search engines that leave out what is not for children |
 //! | `scenarios` | `tests/scenarios/*.scn` against real zones and a second resolver |
 //! | `transfer` | lists that are zones of somebody else: BIND, our own server, primaries that lie |
@@ -24,6 +25,7 @@ mod interop;
 mod liar;
 mod operation;
 mod releases;
+mod rights;
 mod safe_search;
 mod scenarios;
 mod transfer;

@@ -8,18 +8,22 @@
 //! | `disk` | full, read-only and failing disks, and being killed while writing |
 //! | `clock` | the wall clock is wrong, or jumps |
 //! | `process` | start, stop, a second instance, users and addresses |
+//! | `addresses` | every address of the host, and answers from the right one |
+//! | `workers` | several sockets and threads for one address |
 //! | `admin` | health and metrics over HTTP, and clients that misuse it |
 //! | `privacy` | counters add up, and nothing names a client or what it asked |
 //! | `command` | `check-config`, `explain` and wrong arguments |
 
+mod addresses;
 mod admin;
-mod clock;
+pub(crate) mod clock;
 mod command;
 mod disk;
-mod privacy;
+pub(crate) mod privacy;
 mod process;
 mod reload;
 mod spoiled;
+mod workers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -34,7 +38,7 @@ use signed_list::list::{Builder, ListMeta, Scope};
 use signed_list::name::Name;
 
 use super::client::{self, Ask, NOERROR, Reply};
-use super::world::{Daemon, eventually, is_root};
+use super::world::{Daemon, eventually};
 
 /// The program under test.
 const RESOLVER: &str = env!("CARGO_BIN_EXE_friendly-resolver");
@@ -71,15 +75,6 @@ fn run(words: &[&str]) -> Ended {
     let output = Command::new("timeout").arg("20").args(words).output().expect("timeout is part of every system");
     let text = |octets: Vec<u8>| String::from_utf8(octets).expect("programs write UTF-8");
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-/// Whether another user gets as far as the program under test.
-fn others_may_run_it() -> bool {
-    let may = run(&["setpriv", "--reuid=nobody", "--clear-groups", "test", "-x", RESOLVER]).code == Some(0);
-    if !may {
-        eprintln!("not run: the user nobody has no access to {RESOLVER}");
-    }
-    may
 }
 
 /// A list of one category made at `created`, Unix seconds.

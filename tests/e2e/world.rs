@@ -1,10 +1,10 @@
 //! The surroundings of one test: a network of its own in 127/8, a directory,
 //! and the real resolver in it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -44,20 +44,11 @@ pub(crate) fn eventually(most: Duration, mut condition: impl FnMut() -> bool) ->
     }
 }
 
-/// Whether this is root, which namespaces, mounts and other users need. Says
-/// where it is not which test is left out.
-pub(crate) fn is_root() -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    if !root {
-        eprintln!("NOT RUN: {} needs root", std::thread::current().name().unwrap_or("this test"));
-    }
-    root
-}
-
 /// A network 127.x.y.0/24 and a directory that no other test has.
 pub(crate) struct World {
     network: [u8; 3],
     directory: PathBuf,
+    program: PathBuf,
     _claim: TcpListener,
 }
 
@@ -68,7 +59,9 @@ impl World {
         loop {
             let turn = NEXT.fetch_add(1, Relaxed);
             assert!(turn < 10_000, "no free network in 127.192.0.0/10");
-            let run = std::process::id().wrapping_mul(7);
+            // By a number that has no factor in common with 63, or few runs at the
+            // same time would begin at different networks.
+            let run = std::process::id().wrapping_mul(11);
             let network = [127, 192 + ((run + turn / 256) % 63) as u8, (turn % 256) as u8];
             let claim = Ipv4Addr::new(network[0], network[1], network[2], 254);
             let Ok(claim) = TcpListener::bind((claim, CLAIM_PORT)) else { continue };
@@ -76,8 +69,34 @@ impl World {
             let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
             drop(fs::remove_dir_all(&directory));
             fs::create_dir_all(&directory).expect("the target directory can be written");
-            return World { network, directory, _claim: claim };
+            let program = env!("CARGO_BIN_EXE_friendly-resolver").into();
+            return World { network, directory, program, _claim: claim };
         }
+    }
+
+    /// The same where every user comes to, with a copy of the program: the place
+    /// of the build may be closed to others.
+    pub(crate) fn open_to_others() -> Self {
+        let mut world = World::new();
+        fs::remove_dir(&world.directory).expect("our own directory");
+        let name = world.directory.file_name().expect("a name").display().to_string();
+        let directory = std::env::temp_dir().join(format!("friendly-{name}"));
+        drop(fs::remove_dir_all(&directory));
+        fs::create_dir(&directory)
+            .and_then(|()| fs::set_permissions(&directory, Permissions::from_mode(0o755)))
+            .expect("the directory of temporary files can be written");
+        let program = directory.join("friendly-resolver");
+        // By another process: a child of another test might hold what is written
+        // here open for a moment, and such a file cannot be started.
+        let copied = Command::new("cp").arg(&world.program).arg(&program).status();
+        assert!(copied.is_ok_and(|status| status.success()), "there is room for the program");
+        (world.directory, world.program) = (directory, program);
+        world
+    }
+
+    /// The program under test.
+    pub(crate) fn program(&self) -> &str {
+        self.program.to_str().expect("a plain path")
     }
 
     /// Address `last` of this network. The resolver is 1, upstreams are 2 to 9,
@@ -146,8 +165,7 @@ impl World {
 
     fn spawn(&self, prefix: &[&str], upstreams: &[SocketAddr], settings: &str) -> Daemon {
         let config = self.write("friendly.toml", self.config(upstreams, settings));
-        let program = env!("CARGO_BIN_EXE_friendly-resolver");
-        let words: Vec<&str> = prefix.iter().copied().chain([program, "run", "--config"]).collect();
+        let words: Vec<&str> = prefix.iter().copied().chain([self.program(), "run", "--config"]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", words[0]));

@@ -5,7 +5,7 @@ use domain::base::Message;
 use domain::base::iana::Rtype;
 use domain::base::opt::{AllOptData, ComposeOptData, OptData};
 
-use crate::client::{Ask, FORMERR, NOERROR, Reply, udp_raw};
+use crate::client::{Ask, FORMERR, NOERROR, Reply, tcp, udp_raw};
 use crate::encrypted::{NAME, ask_dot, ask_post};
 use crate::liar::Liar;
 use crate::world::{ANSWER, World};
@@ -95,9 +95,17 @@ fn over_its_limit_a_client_with_a_cookie_is_told_and_others_are_not() {
     let mut refused = 0;
     for _ in 0..20 {
         let reply = udp_raw(client, daemon.address, &proven.packet(), ANSWER).expect("always an answer");
-        refused += usize::from(Reply::read(&reply).rcode == 5);
+        let reply = Reply::read(&reply);
+        assert_eq!(reply.ede(), if reply.rcode == 5 { vec![18] } else { Vec::new() }, "{reply}");
+        refused += usize::from(reply.rcode == 5);
     }
     assert!(refused >= 10, "{refused}");
+    // Over TCP nobody is somebody else.
+    let questions = vec![Ask::a("localhost").packet(); 20];
+    let replies = tcp(client, daemon.address, &questions, 20, ANSWER);
+    let replies: Vec<_> = replies.iter().map(|octets| Reply::read(octets)).collect();
+    let refused = replies.iter().filter(|reply| reply.rcode == 5 && reply.ede() == [18]).count();
+    assert!(replies.len() == 20 && refused >= 10, "{refused} of {}", replies.len());
     let patience = std::time::Duration::from_millis(100);
     let answered = (0..10).filter(|_| udp_raw(client, daemon.address, &forged.packet(), patience).is_some()).count();
     assert!(answered <= 3, "{answered} forged ones were answered");

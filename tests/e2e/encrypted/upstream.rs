@@ -1,11 +1,11 @@
 //! Upstreams over TLS: the right server or none, and never in clear.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +16,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::client::{Ask, NOERROR, SERVFAIL, framed};
-use crate::encrypted::{NAME, key, read_answer, serving};
+use crate::encrypted::{NAME, key, read_answer, serving_with};
 use crate::liar::{Liar, honest_to};
+use crate::operation::clock::start_at;
 use crate::world::{World, eventually};
 
 /// A server over TLS that answers honestly.
@@ -31,7 +32,12 @@ struct Safe {
 
 impl Safe {
     fn start(address: SocketAddr) -> Safe {
-        let config = Arc::new(serving("server"));
+        Safe::with("server.pem", address)
+    }
+
+    /// With another certificate for the same key.
+    fn with(certificate: &str, address: SocketAddr) -> Safe {
+        let config = Arc::new(serving_with(certificate, "server.key"));
         let listener = TcpListener::bind(address).expect("the address is free");
         let safe = Safe { connections: Arc::default(), questions: Arc::default(), hasty: Arc::default() };
         let (connections, questions, hasty) = (safe.connections.clone(), safe.questions.clone(), safe.hasty.clone());
@@ -140,6 +146,93 @@ fn only_the_right_server_is_asked_and_nobody_in_clear() {
     let daemon = world.start(&[], &unknown);
     assert_eq!(daemon.ask(&Ask::a("www.example")).rcode, SERVFAIL);
     assert_eq!(plain.count(), 0);
+}
+
+/// The only upstream means SERVFAIL within the deadline, and beside it another
+/// one over TLS is asked; nobody is asked in clear.
+fn assert_is_as_good_as_none(world: &World) {
+    let plain = Liar::over_udp(world.upstream(1), |_| panic!("asked in clear"));
+    let second = Safe::start(world.upstream(2));
+    let [bad, good] = [1, 2].map(|number| format!("tls://{}#{NAME}", world.upstream(number)));
+    // Both authorities of the tests, so that neither is what is wrong.
+    let roots = ["root.pem", "expired-root.pem"].map(|name| std::fs::read(key(name)).expect("a key of the tests"));
+    let roots = world.write("roots.pem", roots.concat());
+    let settings =
+        |servers: &[String]| settings(servers).replace(&format!("{:?}", key("root.pem")), &format!("{roots:?}"));
+    {
+        let daemon = world.start(&[], &settings(std::slice::from_ref(&bad)));
+        let begin = Instant::now();
+        let reply = daemon.ask(&Ask::a("www.example"));
+        assert!(reply.rcode == SERVFAIL && [vec![22], vec![23]].contains(&reply.ede()), "{reply}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "after {:?}", begin.elapsed());
+        assert!(daemon.metric("upstream_errors_total") + daemon.metric("upstream_timeouts_total") >= 1);
+    }
+    let daemon = world.start(&[], &settings(&[bad, good]));
+    for number in 0..5 {
+        let reply = daemon.ask(&Ask::a(&format!("n{number}.example")));
+        assert_eq!(reply.data(Rtype::A), ["198.18.0.7"], "{reply}");
+    }
+    assert!(second.connections() >= 1 && plain.count() == 0);
+}
+
+#[test]
+fn f11_a_server_whose_certificate_is_out_of_date_is_no_server() {
+    let world = World::new();
+    let expired = Safe::with("expired.pem", world.upstream(1));
+    let server = settings(&[format!("tls://{}#{NAME}", world.upstream(1))]).replace("root.pem", "expired-root.pem");
+    {
+        // In its time it was fine.
+        let daemon = start_at(&world, &[], "@2020-01-15 12:00:00", &server);
+        assert_eq!(daemon.ask(&Ask::a("www.example")).rcode, NOERROR);
+    }
+    let before = expired.connections();
+    assert_is_as_good_as_none(&world);
+    assert_eq!(expired.connections(), before, "a question reached it");
+}
+
+#[test]
+fn f11_a_server_that_speaks_no_newer_tls_than_1_1_is_no_server() {
+    let world = World::new();
+    let at = world.upstream(1).to_string();
+    let file = |name: &str| key(name).display().to_string();
+    let old = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-accept", &at, "-cert", &file("server.pem"), "-key", &file("server.key")])
+        .args(old)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("install the Debian package 'openssl'");
+    // A client as old as it gets through.
+    let connects = || {
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-brief", "-connect", &at]).args(old).stdin(Stdio::null());
+        String::from_utf8_lossy(&client.output().expect("openssl").stderr).contains("Protocol version: TLSv1.1")
+    };
+    assert!(eventually(Duration::from_secs(20), connects), "the server does not start");
+    assert_is_as_good_as_none(&world);
+    server.kill().expect("our own child");
+    server.wait().expect("our own child");
+}
+
+#[test]
+fn f11_a_server_that_resets_in_the_middle_of_the_handshake_is_no_server() {
+    let world = World::new();
+    let listener = TcpListener::bind(world.upstream(1)).expect("the address is free");
+    let resets = Arc::new(AtomicUsize::new(0));
+    let count = resets.clone();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            // The client has said hello, and waits.
+            if socket.read(&mut [0; 64]).is_ok_and(|length| length > 0) {
+                count.fetch_add(1, SeqCst);
+            }
+            socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("sockets linger");
+        }
+    });
+    assert_is_as_good_as_none(&world);
+    assert!(resets.load(SeqCst) >= 2);
 }
 
 #[test]

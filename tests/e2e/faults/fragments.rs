@@ -5,13 +5,13 @@ use std::fs;
 use std::net::SocketAddr;
 
 use domain::base::iana::Rtype;
-use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
 
 use crate::client::{self, Ask, NOERROR, Reply, SERVFAIL, TC};
 use crate::faults::listed;
 use crate::liar::{Deed, Liar, Saying, Seen, honest};
-use crate::world::{ANSWER, Daemon, PORT, World, is_root};
+use crate::rights::apart;
+use crate::world::{ANSWER, Daemon, PORT, World};
 
 /// Largest packet on the path: the least that IPv6 demands (RFC 8200).
 const NARROW: usize = 1280;
@@ -26,7 +26,6 @@ const PATH: &str = r#"
 set -e
 outside() { nsenter --net="$other" "$@"; }
 ip link set lo up
-outside ip link set lo up
 ip link add inner mtu 1280 type veth peer name outer mtu 1280 netns "$other"
 ip address add 10.77.0.1/24 dev inner
 ip address add fd77::1/64 dev inner nodad
@@ -40,22 +39,6 @@ sh -c "$lose_fragments"
 outside sh -c "$lose_fragments"
 exec "$@"
 "#;
-
-/// Runs a test in a network namespace of its own, with all threads and processes
-/// that it starts.
-fn apart(test: impl FnOnce() + Send) {
-    if !is_root() {
-        return;
-    }
-    let inside = || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("root may");
-        test();
-    };
-    // A thread of its own, which does not go on to other tests.
-    if let Err(panic) = std::thread::scope(|scope| scope.spawn(inside).join()) {
-        std::panic::resume_unwind(panic);
-    }
-}
 
 /// The resolver at the far end of the path, with these upstreams at this end.
 fn start(world: &World, upstreams: &[SocketAddr], settings: &str) -> Daemon {

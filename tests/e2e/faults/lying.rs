@@ -170,6 +170,11 @@ fn f10_malformed_answers_are_neither_passed_on_nor_kept() {
     assert!(daemon.is_alive());
     upstream.behave(|seen| Deed::Say(vec![truth(seen)]));
     assert_eq!(daemon.ask(&Ask::a("after.example")).rcode, NOERROR);
+    // What is kept is that it failed, for five seconds, and nothing of the answer.
+    for name in names {
+        let good = || daemon.ask(&Ask::a(&format!("{name}.example"))).data(Rtype::A) == ["198.18.0.7"];
+        assert!(eventually(2 * MOST, good), "{name} is not asked for again");
+    }
     assert_eq!(daemon.outcome("fault"), 0);
 }
 
@@ -228,6 +233,53 @@ fn f12_b7_upstreams_are_told_1232_and_larger_answers_come_over_tcp() {
     }
     let reply = daemon.ask(&Ask::a("many.example").plain());
     assert!(reply.is_cut() && reply.octets.len() <= 512 && !reply.has_opt, "{reply}");
+}
+
+/// A message filled up to this length.
+fn filled(saying: impl Fn() -> Saying, length: usize) -> Vec<u8> {
+    let text = vec![b'x'; length - saying().record("@", Rtype::TXT, 300, &[]).done().len()];
+    let pieces = text.chunks(256).flat_map(|part| [&[(part.len() - 1) as u8], &part[1..]].concat());
+    saying().record("@", Rtype::TXT, 300, &pieces.collect::<Vec<u8>>()).done()
+}
+
+#[test]
+fn b7_a_larger_answer_than_was_asked_for_is_not_believed_but_asked_for_over_tcp() {
+    let world = World::new();
+    // Does not care what was asked for; says so much over UDP as its name has in it.
+    let stubborn = |seen: &Seen| {
+        let label = seen.name.split('.').next().unwrap_or_default();
+        let old = label.starts_with("old");
+        Deed::Say(vec![match label.trim_start_matches(|c: char| !c.is_ascii_digit()).parse() {
+            _ if seen.tcp => truth(seen),
+            _ if old && seen.opt.is_some() => Saying::to(seen).rcode(1).without_opt().done(),
+            Ok(size) => filled(|| lie(seen), size),
+            Err(_) => truth(seen),
+        }])
+    };
+    let upstream = Liar::behaving(world.upstream(1), stubborn);
+    let daemon = world.start(&[upstream.address()], "");
+    // At the limit and beyond it, with EDNS and without.
+    for (name, believed) in [
+        ("size400.example", true),
+        ("size1232.example", true),
+        ("size1233.example", false),
+        ("size4000.example", false),
+        ("size9000.example", false),
+        ("old512.example", true),
+        ("old513.example", false),
+        ("old1232.example", false),
+    ] {
+        let reply = daemon.ask_tcp(&Ask::a(name));
+        let address = if believed { "203.0.113.66" } else { "198.18.0.7" };
+        assert_eq!(reply.data(Rtype::A), [address], "{name}: {reply}");
+        assert_eq!(upstream.seen_of(name).iter().filter(|seen| seen.tcp).count(), usize::from(!believed), "{name}");
+    }
+    drop(daemon);
+    // Without TCP there is nothing to be believed.
+    let upstream = Liar::over_udp(world.upstream(2), stubborn);
+    let daemon = world.start(&[upstream.address()], SHORT);
+    let reply = daemon.ask(&Ask::a("size1233.example"));
+    assert_eq!((reply.rcode, reply.answer.len()), (SERVFAIL, 0), "{reply}");
 }
 
 #[test]

@@ -211,6 +211,67 @@ fn popular_answers_are_renewed_before_they_run_out() {
 }
 
 #[test]
+fn without_prefetch_an_answer_is_asked_for_when_its_time_is_over_and_not_before() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), |seen| a(seen, 10, seen.turn as u8 + 1));
+    let daemon = world.start(&[upstream.address()], "[cache]\nprefetch = false\n");
+    let mut lowest = 10;
+    let over = || {
+        let reply = daemon.ask(&Ask::a("www.example"));
+        let old = reply.data(Rtype::A) == ["198.18.0.1"];
+        if old {
+            lowest = lowest.min(reply.answer[0].ttl);
+            assert_eq!(upstream.count(), 1, "asked for early, with {} seconds left", reply.answer[0].ttl);
+        }
+        !old
+    };
+    assert!(eventually(Duration::from_secs(15), over));
+    assert_eq!((lowest, upstream.count()), (1, 2));
+}
+
+#[test]
+fn without_a_cache_every_question_is_asked_anew_and_nothing_is_stale() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), |seen| a(seen, 300, seen.turn as u8 + 1));
+    let settings = "[cache]\nsize = \"0\"\n[upstream]\ntry_timeout_ms = 100\ndeadline_ms = 300\n";
+    let daemon = world.start(&[upstream.address()], settings);
+    for turn in 1..=5 {
+        let reply = daemon.ask(&Ask::a("www.example"));
+        assert_eq!(reply.data(Rtype::A), [format!("198.18.0.{turn}")], "{reply}");
+    }
+    assert_eq!((upstream.count(), daemon.outcome("cache_hit"), daemon.metric("cache_entries")), (5, 0, 0));
+    upstream.behave(silence);
+    let reply = daemon.ask(&Ask::a("www.example"));
+    assert_eq!((reply.rcode, reply.ede()), (SERVFAIL, vec![22]), "{reply}");
+    upstream.behave(|seen| Deed::Say(vec![honest(seen)]));
+    assert_eq!(daemon.ask(&Ask::a("www.example")).rcode, NOERROR, "failures are not remembered either");
+}
+
+#[test]
+fn with_a_stale_wait_of_0_nobody_waits_for_an_upstream_that_is_slow() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), |seen| a(seen, 1, 7));
+    let daemon = world.start(&[upstream.address()], "[cache]\nstale_wait_ms = 0\n");
+    assert_eq!(daemon.ask(&Ask::a("www.example")).rcode, NOERROR);
+    let pause = Duration::from_secs(2);
+    upstream.behave(move |seen| Deed::Later(pause, honest(seen)));
+    let mut old = None;
+    let served = || {
+        let begin = Instant::now();
+        let reply = daemon.ask(&Ask::a("www.example"));
+        assert!(begin.elapsed() < pause, "somebody waited for the upstream");
+        old = Some(reply).filter(|reply| reply.ede() == [3]);
+        old.is_some()
+    };
+    assert!(eventually(PATIENCE, served), "the old answer is served");
+    let old = old.expect("it was served");
+    assert_eq!((old.data(Rtype::A), old.answer[0].ttl), (vec!["198.18.0.7"], 30), "{old}");
+    assert!(eventually(PATIENCE, || upstream.count() > 1), "the upstream is asked behind it");
+    let fresh = || daemon.ask(&Ask::a("www.example")).answer[0].ttl > 200;
+    assert!(eventually(PATIENCE, fresh), "and its answer is taken over");
+}
+
+#[test]
 fn do_and_cd_have_answers_of_their_own_and_ad_reaches_those_who_ask() {
     let world = World::new();
     let upstream = Liar::behaving(world.upstream(1), |seen| {

@@ -9,7 +9,8 @@ use domain::base::iana::Rtype;
 use crate::client::{self, Ask, NOERROR, SERVFAIL};
 use crate::faults::listed;
 use crate::liar::{Deed, Liar, Saying, honest};
-use crate::world::{PORT, World, eventually, is_root};
+use crate::rights::is_root;
+use crate::world::{PORT, World, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -68,6 +69,8 @@ fn f34_a_log_that_nobody_reads_holds_nobody_up() {
         assert_eq!(daemon.ask(&Ask::a(&format!("unread{n}.example"))).rcode, NOERROR);
     }
     assert_eq!(daemon.get("/readyz").0, 200);
+    // So many lines may wait; what more there is counts as dropped.
+    assert!(daemon.get("/metrics").1.contains("\nfriendly_resolver_log_lines_dropped_total 0\n"));
     // It ends although the pipe is full; only then is the pipe read.
     drop(daemon);
     let mut text = Vec::new();

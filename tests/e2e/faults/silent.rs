@@ -1,10 +1,13 @@
 //! Upstreams that are dead, frozen, slow, or lose questions.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::client::{Ask, NOERROR, SERVFAIL};
+use socket2::{Domain, Socket, Type};
+
+use crate::client::{Ask, NOERROR, SERVFAIL, TC};
 use crate::faults::listed;
-use crate::liar::{Deed, Liar, honest, silence};
+use crate::liar::{Deed, Liar, Saying, Seen, honest, silence};
 use crate::world::{World, eventually};
 
 /// Within this time a client must have an answer of whatever kind.
@@ -179,4 +182,29 @@ fn f27_a_frozen_upstream_is_used_again_when_it_thaws() {
     assert_eq!(reply.rcode, NOERROR, "{reply}");
     assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
     assert_eq!(daemon.metric("upstream_healthy"), 1);
+}
+
+#[test]
+fn f8_answers_that_are_cut_by_a_server_whose_tcp_leads_nowhere_end_in_servfail() {
+    let world = World::new();
+    let cut = |seen: &Seen| Deed::Say(vec![Saying::to(seen).flags(TC).done()]);
+    let upstream = Liar::over_udp(world.upstream(1), cut);
+    // A listener whose queue is full: what else wants in is dropped, as by a firewall.
+    let address = world.upstream(1);
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("sockets can be made");
+    listener.bind(&address.into()).and_then(|()| listener.listen(0)).expect("the address is free");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+        assert!(queue.len() < 100, "the queue is never full");
+    }
+    let daemon = world.start(&[upstream.address()], listed(&world));
+    let descriptors = daemon.descriptors();
+    let begin = Instant::now();
+    let reply = daemon.ask(&Ask::a("www.example"));
+    assert_eq!((reply.rcode, reply.ede()), (SERVFAIL, vec![22]), "{reply}");
+    assert!(begin.elapsed() < MOST, "after {:?}", begin.elapsed());
+    assert!(upstream.count() <= 10, "{} tries", upstream.count());
+    assert!(eventually(MOST, || daemon.descriptors() <= descriptors), "connections are left open");
+    assert!(daemon.ask(&Ask::a("blocked.example")).is_blocked());
 }

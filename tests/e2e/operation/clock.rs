@@ -2,6 +2,7 @@
 //! The clock that counts from the start of the machine is right everywhere.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{LISTED, SOON, list_made_at};
@@ -11,7 +12,7 @@ use crate::world::{Daemon, World, eventually};
 
 /// Starts with this wall clock, in the words of libfaketime; `@` and a file
 /// name stand for the content of that file.
-fn start_at(world: &World, upstream: &Liar, time: &str, settings: &str) -> Daemon {
+pub(crate) fn start_at(world: &World, upstreams: &[SocketAddr], time: &str, settings: &str) -> Daemon {
     let directories = fs::read_dir("/usr/lib").expect("a system with libraries");
     let library = directories
         .flatten()
@@ -24,7 +25,7 @@ fn start_at(world: &World, upstream: &Liar, time: &str, settings: &str) -> Daemo
         None => format!("FAKETIME={time}"),
     };
     let prefix = ["env", &library, &time, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
-    world.start_under(&prefix, &[upstream.address()], settings)
+    world.start_under(&prefix, upstreams, settings)
 }
 
 /// The list was made when it was made, the process is as old as it is, and
@@ -55,7 +56,7 @@ fn f25_a_start_in_1970_or_years_ahead_is_a_start_like_any_other() {
         let world = World::new();
         let upstream = Liar::start(world.upstream(1));
         world.write("a.list", list_made_at(1_767_225_600, 1, "adult", ["listed.example".into()]));
-        let daemon = start_at(&world, &upstream, time, LISTED);
+        let daemon = start_at(&world, &[upstream.address()], time, LISTED);
         assert_is_sane(&daemon, "free.example", age);
         assert!(daemon.reload());
     }
@@ -68,7 +69,7 @@ fn f25_a_clock_that_jumps_moves_nothing_but_the_age_of_lists() {
     world.write("a.list", list_made_at(1_767_225_600, 1, "adult", ["listed.example".into()]));
     let file = world.write("clock", "@2026-02-01 00:00:00\n");
     let set = |time: &str| drop(world.write("clock", format!("{time}\n")));
-    let daemon = start_at(&world, &upstream, &format!("file:{}", file.display()), LISTED);
+    let daemon = start_at(&world, &[upstream.address()], &format!("file:{}", file.display()), LISTED);
     let names = ["zero.example", "one.example", "two.example", "three.example"];
     assert!(names.iter().all(|name| daemon.resolves(name)));
     let asked = upstream.count();

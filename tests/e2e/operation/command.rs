@@ -7,6 +7,26 @@ use serde_json::Value;
 use super::{Ended, LISTED, RESOLVER, list_made_at, run};
 use crate::world::{World, compile};
 
+#[test]
+fn what_a_configuration_speaks_of_has_to_be_there_before_anything_is_bound() {
+    let world = World::new();
+    // Somebody else has the address: whoever binds first complains of that.
+    let _taken = std::net::UdpSocket::bind(world.resolver()).expect("a free address");
+    let server = format!("[upstream]\nservers = [\"tls://{}#resolver.example\"]\n", world.upstream(1));
+    let empty = world.write("empty.pem", "no certificate\n").display().to_string();
+    let cases = [
+        ("[server]\nuser = \"nobody-at-all\"\n".to_owned(), ["'nobody-at-all'", "no such user"]),
+        (format!("{server}authorities = \"missing.pem\"\n"), ["missing.pem", "authorities"]),
+        (format!("{server}authorities = {empty:?}\n"), ["empty.pem", "no certificate"]),
+    ];
+    for (settings, words) in cases {
+        let config = world.write("friendly.toml", world.config(&[], &settings));
+        let config = config.to_str().expect("a plain path");
+        run(&[RESOLVER, "check-config", config]).assert_refused(&words);
+        run(&[RESOLVER, "--config", config]).assert_refused(&words);
+    }
+}
+
 const LAYERS: &str = "\
     [lists]\nfiles = [\"a.list\", \"legal.list\"]\n\
     [category.csam]\nlayer = \"legal\"\n[category.malware]\nlayer = \"operator\"\n[category.adult]\nlayer = \"family\"\n\

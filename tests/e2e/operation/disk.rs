@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{LISTED, SOON, is_root, large_list};
+use super::{LISTED, SOON, large_list};
 use crate::client::Ask;
 use crate::liar::Liar;
 use crate::releases::kill::{busiest, killing, traced, turns};
+use crate::rights::is_root;
 use crate::world::{Daemon, World, eventually};
 
 const KEPT: &str = "[lists]\nfiles = [\"a.list\"]\nlast_good = \"good\"\n";

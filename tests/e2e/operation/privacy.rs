@@ -10,9 +10,10 @@ use std::time::Duration;
 use domain::base::iana::Rtype;
 use serde_json::Value;
 
-use super::{SOON, is_root};
+use super::SOON;
 use crate::client::{self, Ask, SERVFAIL};
 use crate::liar::{Deed, Liar, Saying, honest};
+use crate::rights::is_root;
 use crate::world::{Daemon, World, eventually};
 
 /// Part of every name that is asked for.
@@ -118,45 +119,55 @@ fn p4_every_question_has_exactly_one_outcome() {
     assert_eq!(daemon.metric("waiting_queries"), 0);
 }
 
-/// Labels that may be there, each with a bounded number of values.
-const LABELS: [&str; 7] = ["version", "transport", "outcome", "category", "upstream", "list", "result"];
-
 #[test]
 fn metrics_keep_to_the_conventions_and_name_nobody() {
     let world = World::new();
     let mixture = Mixture::start(&world, "");
     let (_, text) = mixture.daemon.get("/metrics");
+    assert_is_conventional(&text);
+    mixture.assert_names_nobody("/metrics", &text);
+}
+
+/// Labels that may be there, each with a bounded number of values.
+const LABELS: [&str; 8] = ["version", "transport", "outcome", "category", "upstream", "list", "result", "reason"];
+
+/// The conventions of Prometheus: what is named how, and told in which order.
+pub(crate) fn assert_is_conventional(text: &str) {
     let (mut helps, mut types) = (BTreeSet::new(), BTreeMap::new());
     let mut series = BTreeSet::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').expect("a help text");
             assert!(help.ends_with('.') && helps.insert(name), "{line}");
+            let plain = name.strip_prefix("friendly_resolver_").unwrap_or_else(|| panic!("no prefix: {name}"));
+            assert!(plain.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_'), "{name}");
+            for unit in ["_ms", "_milliseconds", "_kb", "_mb", "_minutes", "_count", "_sum", "_bucket"] {
+                assert!(!plain.ends_with(unit), "{name}: not a base unit, or not free");
+            }
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("a type");
             assert!(helps.contains(name) && types.insert(name, kind).is_none(), "{line}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
         } else {
             let (key, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
             let value: f64 = value.parse().unwrap_or_else(|_| panic!("not a number: {line}"));
             assert!(value.is_finite() && value >= 0.0 && series.insert(key), "{line}");
             let (name, labels) = key.split_once('{').unwrap_or((key, "}"));
-            assert!(types.contains_key(name), "no type before {line}");
-            let plain = name.strip_prefix("friendly_resolver_").unwrap_or_else(|| panic!("no prefix: {name}"));
-            assert!(plain.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_'), "{name}");
-            for unit in ["_ms", "_milliseconds", "_kb", "_mb", "_minutes", "_count"] {
-                assert!(!plain.ends_with(unit), "{name}: not a base unit");
-            }
+            let parts = ["_bucket", "_sum", "_count"].map(|part| name.strip_suffix(part)).into_iter().flatten();
+            let of_histogram = parts.into_iter().any(|name| types.get(name) == Some(&"histogram"));
+            let has_type = types.get(name).is_some_and(|kind| *kind != "histogram");
+            assert!(has_type || of_histogram, "no type before {line}");
             for label in labels.strip_suffix('}').expect("a closed brace").split(',').filter(|label| !label.is_empty())
             {
                 let (label, value) = label.split_once("=\"").expect("a label");
-                assert!(LABELS.contains(&label) && value.ends_with('"'), "{line}");
+                let bound = label == "le" && of_histogram && name.ends_with("_bucket");
+                assert!((bound || LABELS.contains(&label)) && value.ends_with('"'), "{line}");
             }
         }
     }
     assert_eq!(types.keys().copied().collect::<BTreeSet<_>>(), helps);
     assert!(types.len() > 15, "{text}");
-    mixture.assert_names_nobody("/metrics", &text);
 }
 
 impl Mixture {

@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{LISTED, Load, RESOLVER, SOON, is_root, large_list, others_may_run_it, run};
+use super::{LISTED, Load, RESOLVER, SOON, large_list, run};
 use crate::client::{self, Ask, NOERROR, Reply};
 use crate::liar::{Deed, Liar, honest};
+use crate::rights::is_root;
 use crate::world::{Daemon, PORT, World, eventually};
 
 /// A stop takes as long as the longest answer, five seconds, and a little.
@@ -67,6 +68,22 @@ fn questions_that_wait_for_an_upstream_at_the_stop_are_answered_over_both_transp
 }
 
 #[test]
+fn while_it_stops_it_says_that_it_is_not_ready() {
+    let world = World::new();
+    let upstream = Liar::behaving(world.upstream(1), crate::liar::silence);
+    let daemon = world.start(&[upstream.address()], "");
+    assert_eq!(daemon.get("/readyz"), (200, "ready\n".into()));
+    // It waits for the answer to this one.
+    let socket = client::socket(world.address(10), daemon.address);
+    assert!(socket.send(&Ask::a("lost.example").packet()).is_ok());
+    assert!(eventually(SOON, || upstream.count() > 0));
+    daemon.signal("TERM");
+    assert!(eventually(Duration::from_secs(3), || daemon.get("/readyz").0 == 503));
+    assert_eq!(daemon.get("/healthz").0, 200);
+    assert_eq!(daemon.end(STOP).code(), Some(0));
+}
+
+#[test]
 fn a_stop_under_load_and_with_a_silent_upstream_ends_in_time() {
     let world = World::new();
     let upstream = Liar::behaving(world.upstream(1), crate::liar::silence);
@@ -117,15 +134,15 @@ fn a_second_instance_is_refused_by_address_and_the_first_goes_on() {
 
 #[test]
 fn a_port_below_1024_needs_a_right_and_the_sentence_says_so() {
-    if !is_root() || !others_may_run_it() {
+    if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = World::open_to_others();
     let settings = format!("[server]\nlisten = [\"{}:53\"]\n", world.address(1));
     let config = world.write("friendly.toml", world.config(&[], &settings));
     // In a network of its own, where the rule is the one of the kernel.
     let user = ["unshare", "-n", "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
-    let ended = run(&[&user[..], &[RESOLVER, "--config", config.to_str().expect("a plain path")]].concat());
+    let ended = run(&[&user[..], &[world.program(), "--config", config.to_str().expect("a plain path")]].concat());
     ended.assert_refused(&[&format!("{}:53", world.address(1)), "1024", "CAP_NET_BIND_SERVICE"]);
 }
 
@@ -146,10 +163,10 @@ fn mode(path: &Path, mode: u32) {
 
 #[test]
 fn after_binding_it_becomes_another_user_for_good() {
-    if !is_root() || !others_may_run_it() {
+    if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = World::open_to_others();
     let upstream = Liar::start(world.upstream(1));
     let path = world.write("a.list", large_list(1, &["listed.example", "old.example"], 10));
     let directory = path.with_file_name("good");
@@ -189,15 +206,15 @@ fn after_binding_it_becomes_another_user_for_good() {
 
 #[test]
 fn a_user_that_could_not_read_its_files_again_is_refused() {
-    if !is_root() || !others_may_run_it() {
+    if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = World::open_to_others();
     let list = world.write_list("a.list", 1, &[("adult", "listed.example")]);
     mode(&list, 0o600);
     let settings = "[lists]\nfiles = [\"a.list\"]\n[server]\nuser = \"nobody\"\n";
     let config = world.write("friendly.toml", world.config(&[], settings));
-    let ended = run(&[RESOLVER, "--config", config.to_str().expect("a plain path")]);
+    let ended = run(&[world.program(), "--config", config.to_str().expect("a plain path")]);
     ended.assert_refused(&["'nobody'", "a.list", "read", "chmod"]);
 }
 
@@ -211,10 +228,10 @@ fn a_user_that_does_not_exist_is_refused() {
 
 #[test]
 fn it_runs_as_an_ordinary_user_on_high_ports_and_says_when_it_cannot_become_another() {
-    if !is_root() || !others_may_run_it() {
+    if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = World::open_to_others();
     let upstream = Liar::start(world.upstream(1));
     world.write_list("a.list", 1, &[("adult", "listed.example")]);
     let prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
@@ -226,7 +243,7 @@ fn it_runs_as_an_ordinary_user_on_high_ports_and_says_when_it_cannot_become_anot
         assert!(daemon.reload());
     }
     let config = world.write("friendly.toml", world.config(&[], "[server]\nuser = \"daemon\"\n"));
-    let ended = run(&[&prefix[..], &[RESOLVER, "--config", config.to_str().expect("a plain path")]].concat());
+    let ended = run(&[&prefix[..], &[world.program(), "--config", config.to_str().expect("a plain path")]].concat());
     ended.assert_refused(&["'daemon'", "only root"]);
 }
 
@@ -283,4 +300,21 @@ fn f37_without_any_upstream_it_starts_filters_and_says_what_is_missing() {
     let upstream = Liar::start(world.upstream(1));
     assert!(eventually(SOON, || daemon.resolves("other.example")), "{}", daemon.log());
     drop(upstream);
+}
+
+#[test]
+fn f37_on_a_host_without_ipv6_the_rest_is_served_and_the_log_says_so() {
+    let world = World::new();
+    let upstream = Liar::start(world.upstream(1));
+    // The first socket of the first thread is the one for this address.
+    let settings = format!("[server]\nlisten = [\"[::1]:{PORT}\", \"{}\"]\n", world.resolver());
+    let trace = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=socket"];
+    let prefix = [&trace[..], &["-e", "inject=socket:error=EAFNOSUPPORT:when=1"]].concat();
+    let daemon = world.start_under(&prefix, &[upstream.address()], &settings);
+    let told = format!("[::1]:{PORT} is left out: this host has no IPv6");
+    assert!(daemon.log().contains(&told), "{}", daemon.log());
+    // Over TCP first: each other thread has a first socket, too.
+    assert_eq!(daemon.ask_tcp(&Ask::a("localhost")).rcode, NOERROR);
+    assert!(eventually(SOON, || daemon.resolves("free.example")), "{}", daemon.log());
+    daemon.break_off();
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{LISTED, Load, SOON, large_list, run};
 use crate::client::{Ask, NOERROR};
 use crate::liar::Liar;
+use crate::rights::apart;
 use crate::world::{World, compile, eventually};
 
 const DENY: &str = "[[policy]]\nname = \"default\"\nnetworks = [\"0.0.0.0/0\"]\ndeny = [\"denied.example\"]\n";
@@ -225,4 +226,31 @@ fn the_first_answer_for_a_listed_name_is_always_the_block() {
         daemon.break_off();
     }
     assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn the_upstreams_of_the_system_are_asked_and_followed_when_they_change() {
+    let world = World::new();
+    apart(|| {
+        let [first, second] = [1, 2].map(|number| Liar::start((world.upstream(number).ip(), 53).into()));
+        let system = |upstream: &Liar| format!("search lan\nnameserver {}\noptions edns0\n", upstream.address().ip());
+        let path = world.write("resolv.conf", system(&first));
+        // Over the one of this machine, for the resolver alone.
+        let mount = format!("mount --bind '{}' /etc/resolv.conf && exec \"$@\"", path.display());
+        let daemon = world.start_under(&["unshare", "--mount", "sh", "-c", &mount, "sh"], &[], "");
+        assert!(daemon.resolves("one.example"), "{}", daemon.log());
+        assert_eq!((first.count(), second.count()), (1, 0));
+        // In its place, and not by a rename: that is what was mounted.
+        fs::write(&path, system(&second)).expect("our own file");
+        let mut turn = 0;
+        let followed = eventually(SOON, || {
+            turn += 1;
+            assert!(daemon.resolves(&format!("n{turn}.example")), "{}", daemon.log());
+            second.count() > 0
+        });
+        assert!(followed, "{}", daemon.log());
+        first.take_seen();
+        assert!(daemon.resolves("last.example"));
+        assert_eq!(first.count(), 0, "the old one is not asked any more");
+    });
 }

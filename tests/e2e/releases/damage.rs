@@ -9,7 +9,8 @@ use signed_list::release::Class;
 use super::kill::{busiest, killing, traced, turns};
 use super::mirror::Lie;
 use super::{SOON, Scene, names_in};
-use crate::world::{Daemon, eventually, is_root};
+use crate::rights::is_root;
+use crate::world::{Daemon, eventually};
 
 const CLASS: Class = Class::Operator;
 

@@ -13,6 +13,7 @@ use super::mirror::Lie;
 use super::{SOON, Scene};
 use crate::client::{NOERROR, NXDOMAIN, SERVFAIL};
 use crate::operation::Load;
+use crate::operation::privacy::assert_is_conventional;
 use crate::world::eventually;
 
 /// Output and success of the program.
@@ -43,6 +44,9 @@ fn releases_and_reloads_under_load_lose_no_question() {
     load.assert_served(800);
     assert_eq!(daemon.metric("reloads_total{result=\"refused\"}"), 0, "{}", daemon.log());
     assert_eq!(daemon.metric("queries_total"), daemon.metric("outcomes_total"));
+    let metrics = daemon.get("/metrics").1;
+    assert!(metrics.contains("time_to_block_seconds_bucket{"), "{metrics}");
+    assert_is_conventional(&metrics);
 }
 
 #[test]
