@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::answer::{Answer, ERRORS_ROOM, ede_option};
+use crate::dnssec::{BOGUS_TTL, Fault};
 use crate::edns::Reply;
 use crate::policy::Categories;
 use crate::query::Query;
@@ -48,6 +49,8 @@ pub struct Entry {
     ttl: u32,
     /// There are names or addresses in it that the filter has to see.
     leads_on: bool,
+    /// A failure because the answer was not what the owner of the name signed.
+    bogus: bool,
     /// Categories that list what this leads to, valid for one list generation.
     touched: AtomicU64,
     generation: AtomicU32,
@@ -179,6 +182,22 @@ impl Entry {
         Entry::bare(query, bytes, now)
     }
 
+    /// A SERVFAIL in place of an answer that is not what the owner of the name
+    /// signed. An older answer is no better than none then.
+    pub fn bogus(query: &Query, fault: Fault, now: u32) -> Self {
+        Entry { ttl: BOGUS_TTL, bogus: true, ..Entry::failure(query, fault.code, fault.text, now) }
+    }
+
+    /// The same answer with one more extended error, if there is room for it.
+    pub fn with_error(self, code: u16, text: &str) -> Self {
+        let option = ede_option(code, text);
+        let errors = self.bytes.len() - usize::from(self.message_end);
+        if errors + option.len() > ERRORS_ROOM - 6 {
+            return self;
+        }
+        Entry { bytes: [&self.bytes[..], &option].concat().into(), ..self }
+    }
+
     /// A failure without records; `bytes` is a question and EDE options.
     fn bare(query: &Query, bytes: Vec<u8>, now: u32) -> Self {
         Entry {
@@ -193,6 +212,7 @@ impl Entry {
             stored: now,
             ttl: FAILURE_TTL,
             leads_on: false,
+            bogus: false,
             touched: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             refresh_after: AtomicU32::new(0),
@@ -228,6 +248,11 @@ impl Entry {
     #[inline]
     pub fn is_failure(&self) -> bool {
         !matches!((self.flags & flag::RCODE) as u8, rcode::NOERROR | rcode::NXDOMAIN)
+    }
+
+    /// Whether it failed because of what an upstream said, not for want of it.
+    pub fn is_bogus(&self) -> bool {
+        self.bogus
     }
 
     /// Response code.

@@ -9,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::answer::soa;
 use crate::entry::Target;
-use crate::wire::{self, Malformed, Record, Section, WireName, flag, put_u16, rtype};
+use crate::rewrite;
+use crate::wire::{self, Malformed, Record, Section, WireName, flag, rtype};
 
 /// Seconds for which an answer is kept that had private addresses only.
 const EMPTIED_TTL: u32 = 60;
@@ -53,9 +54,7 @@ pub fn strip(message: Vec<u8>, question_end: usize) -> Vec<u8> {
     rebuild(&message, question_end).unwrap_or_default()
 }
 
-/// Writes the message anew without the private records. Names are written out
-/// in full, but for owners that are the name of the question: what is removed
-/// may be what a compression pointer leads to.
+/// Writes the message anew without the private records.
 fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
     let mut out = message[..question_end].to_vec();
     let mut counts = [0u16; 3];
@@ -73,23 +72,7 @@ fn rebuild(message: &[u8], question_end: usize) -> Result<Vec<u8>, Malformed> {
         out.extend_from_slice(&soa(EMPTIED_TTL));
         counts[1] += 1;
     }
-    for record in wire::records(message, question_end) {
-        let record = record?;
-        if !stays(&record) {
-            continue;
-        }
-        counts[record.section as usize] += 1;
-        copy_owner(message, record.owner, &mut out)?;
-        out.extend_from_slice(&message[record.ttl_at - 4..record.ttl_at + 4]);
-        let length_at = out.len();
-        out.extend_from_slice(&[0, 0]);
-        copy_data(message, &record, &mut out)?;
-        let length = out.len() - length_at - 2;
-        put_u16(&mut out, length_at, length as u16);
-    }
-    for (at, count) in [6, 8, 10].into_iter().zip(counts) {
-        put_u16(&mut out, at, count);
-    }
+    let mut out = rewrite::append(message, question_end, out, counts, stays)?;
     // AD would say that this is what the zone holds (RFC 4035 section 3.2.3).
     out[3] &= !(flag::AD as u8);
     Ok(out)
@@ -112,51 +95,4 @@ fn is_private_record(message: &[u8], record: &Record) -> bool {
         }
         _ => false,
     }
-}
-
-/// Copies the name of an owner; that of the question as a pointer to it.
-fn copy_owner(message: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let (mut name, mut question) = (WireName::ROOT, WireName::ROOT);
-    name.read(message, at)?;
-    question.read_plain(message, wire::HEADER)?;
-    if name.as_wire() == question.as_wire() {
-        out.extend_from_slice(&[0xc0, wire::HEADER as u8]);
-    } else {
-        out.extend_from_slice(name.as_wire());
-    }
-    Ok(())
-}
-
-/// Copies the data of a record. Names in it are written out where a sender may
-/// have compressed them: in types of RFC 1035, and in those later ones that
-/// receivers have to expect so (RFC 3597 section 4). KX and DNAME stand in
-/// neither list; expecting them costs nothing.
-fn copy_data(message: &[u8], record: &Record, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let data = &message[record.data..record.end];
-    let (before, names) = match record.rtype {
-        rtype::NS | rtype::MD | rtype::MF | rtype::CNAME | rtype::MB | rtype::MG | rtype::MR | rtype::PTR => (0, 1),
-        rtype::NXT | rtype::DNAME => (0, 1),
-        rtype::SOA | rtype::MINFO | rtype::RP => (0, 2),
-        rtype::MX | rtype::AFSDB | rtype::RT | rtype::KX => (2, 1),
-        rtype::PX => (2, 2),
-        rtype::SRV => (6, 1),
-        rtype::NAPTR => (before_replacement(data).ok_or(Malformed)?, 1),
-        rtype::SIG => (18, 1),
-        _ => (0, 0),
-    };
-    let mut at = record.data + before;
-    out.extend_from_slice(data.get(..before).ok_or(Malformed)?);
-    for _ in 0..names {
-        let mut name = WireName::ROOT;
-        at = name.read(message, at)?;
-        out.extend_from_slice(name.as_wire());
-    }
-    out.extend_from_slice(message.get(at..record.end).ok_or(Malformed)?);
-    Ok(())
-}
-
-/// Octets of a NAPTR record before its name: order, preference, and three
-/// texts with their lengths (RFC 3403 section 4.1).
-fn before_replacement(data: &[u8]) -> Option<usize> {
-    (0..3).try_fold(4, |at, _| Some(at + 1 + usize::from(*data.get(at)?)))
 }

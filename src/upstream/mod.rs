@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::config::Peer;
 use crate::entry::Entry;
-use crate::query::Question;
+use crate::query::{Query, Question};
 use crate::wire::ede;
 
 pub use exchange::Settings;
@@ -122,15 +122,16 @@ impl Upstreams {
     }
 
     /// The answer to a question: joins the exchange that is under way for the
-    /// same one, or leads it. `take_over` turns the message into an entry; it
-    /// runs once for each exchange.
+    /// same one, or leads it. `asked` is how upstreams are asked it. `take_over`
+    /// turns the message into an entry; it runs once for each exchange.
     ///
     /// The exchange belongs to the task that leads it. A caller that may stop
     /// waiting before the end gives it a task of its own.
-    pub async fn shared(
+    pub async fn shared<F: Future<Output = Arc<Entry>>>(
         &self,
         question: &Question,
-        take_over: impl FnOnce(Result<Vec<u8>, Failure>) -> Arc<Entry>,
+        asked: &Query,
+        take_over: impl FnOnce(Result<Vec<u8>, Failure>) -> F,
     ) -> Arc<Entry> {
         let sender = match self.join_or_lead(question.key) {
             Role::Lead(sender) => sender,
@@ -146,13 +147,21 @@ impl Upstreams {
         // Landed even if what follows panics: those who joined see a closed
         // channel and answer SERVFAIL, and the next question starts anew.
         let landing = Landing { upstreams: self, key: question.key };
-        let (servers, settings) = (self.0.servers.load_full(), self.0.settings.load_full());
-        let result = exchange::exchange(&servers, &settings, &question.query).await;
-        let entry = take_over(result);
+        let entry = take_over(self.message(asked).await).await;
         // In this order: whoever finds no flight finds the answer in memory.
         drop(landing);
         sender.send_replace(Some(entry.clone()));
         entry
+    }
+
+    /// The message with which the first upstream answers that gives a good
+    /// answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn message(&self, query: &Query) -> Result<Vec<u8>, Failure> {
+        let (servers, settings) = (self.0.servers.load_full(), self.0.settings.load_full());
+        exchange::exchange(&servers, &settings, query).await
     }
 
     fn join_or_lead(&self, key: u64) -> Role {

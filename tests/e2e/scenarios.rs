@@ -27,7 +27,7 @@ use crate::world::{ANSWER, Daemon, World, compile};
 
 mod check;
 mod format;
-mod peers;
+pub(crate) mod peers;
 mod upstream;
 
 macro_rules! scenarios {

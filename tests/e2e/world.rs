@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -183,7 +183,7 @@ impl World {
         let servers: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
         let base = format!(
             "version = 1\n[server]\nlisten = [\"{}\"]\nworkers = 1\n[upstream]\nservers = {servers:?}\n\
-             [cache]\nsize = \"8 MiB\"\n[admin]\nlisten = \"{}:{ADMIN_PORT}\"\n",
+             [dnssec]\nvalidate = \"off\"\n[cache]\nsize = \"8 MiB\"\n[admin]\nlisten = \"{}:{ADMIN_PORT}\"\n",
             self.resolver(),
             self.address(1),
         );

