@@ -8,6 +8,9 @@ use std::time::UNIX_EPOCH;
 
 use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::config::{Category, Layer};
+use crate::dnssec::State;
+use crate::hits::LEAST;
 use crate::journal::{DENIED, Outcome, Transport};
 use crate::releases::Status;
 use crate::state::Service;
@@ -32,10 +35,21 @@ pub fn render(service: &Service) -> String {
     let ended = Outcome::ALL.map(|(outcome, label)| (label, journal.ended(outcome)));
     page.counter("outcomes_total", "How packets ended; each ends once.", "outcome", ended);
     let categories = snapshot.config.categories.iter().enumerate();
-    let blocked =
-        categories.map(|(index, category)| (category.name.as_str(), journal.blocked(snapshot.counters[index])));
+    // Of the law's list no single hit is told: a scrape would say when it was.
+    let told = |category: &Category, count: u64| match category.layer {
+        Layer::Legal => count - count % LEAST,
+        _ => count,
+    };
+    let blocked = categories
+        .map(|(index, category)| (category.name.as_str(), told(category, journal.blocked(snapshot.counters[index]))));
     let denied = [("policy-deny", journal.blocked(DENIED))];
-    page.counter("blocked_total", "Questions blocked, by category.", "category", blocked.chain(denied));
+    page.counter(
+        "blocked_total",
+        "Questions blocked, by category; those of the legal layer in tens.",
+        "category",
+        blocked.chain(denied),
+    );
+    hotspots(&page, service);
     page.gauge("waiting_queries", "Questions that wait for an upstream.", "", [("", pipeline.waiting() as u64)]);
 
     let (entries, bytes) = pipeline.cache.size();
@@ -47,6 +61,9 @@ pub fn render(service: &Service) -> String {
     page.counter("tcp_refused_total", "TCP connections closed at once because of a limit.", "", [("", refused)]);
 
     upstreams(&page, service);
+    let validator = pipeline.validator.load();
+    let states = State::ALL.map(|(state, label)| (label, validator.count(state)));
+    page.counter("dnssec_answers_total", "Answers of upstreams that were validated, by state.", "state", states);
 
     let lists: Vec<_> = snapshot.filter.every_list().map(|loaded| (loaded.name(), loaded)).collect();
     let each = |value: fn(&crate::lists::Loaded) -> u64| {
@@ -82,6 +99,17 @@ pub fn render(service: &Service) -> String {
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.0.gather(), &mut text).expect("memory can be written");
     String::from_utf8(text).expect("the text format is UTF-8")
+}
+
+/// Only what may be shown: cells of at least ten in an hour or a day.
+fn hotspots(page: &Page, service: &Service) {
+    let name = "friendly_resolver_hotspot_blocked_total";
+    let help = "Questions blocked by policy and category, without hours and days of fewer than ten.";
+    let vec = IntCounterVec::new(Opts::new(name, help), &["hotspot", "category"]).expect("good names");
+    for (hotspot, category, count) in service.keeper().shown() {
+        vec.with_label_values(&[hotspot, category]).inc_by(count);
+    }
+    page.0.register(Box::new(vec)).expect("registered once");
 }
 
 fn followed(page: &Page, service: &Service) {

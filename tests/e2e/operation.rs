@@ -12,6 +12,7 @@
 //! | `workers` | several sockets and threads for one address |
 //! | `admin` | health and metrics over HTTP, and clients that misuse it |
 //! | `privacy` | counters add up, and nothing names a client or what it asked |
+//! | `report` | how often each hotspot blocked, for the public |
 //! | `command` | `check-config`, `explain` and wrong arguments |
 
 mod addresses;
@@ -22,6 +23,7 @@ mod disk;
 pub(crate) mod privacy;
 mod process;
 mod reload;
+mod report;
 mod spoiled;
 mod workers;
 
@@ -114,7 +116,7 @@ impl Daemon {
     }
 
     /// The problems that `/healthz` tells of, and that its status fits them.
-    fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let health = self.health();
         let problems = health["problems"].as_array().expect("a list").iter();
         let problems: Vec<String> = problems.map(|problem| problem.as_str().expect("a sentence").into()).collect();
@@ -135,7 +137,7 @@ impl Daemon {
 
     /// Asks for a reload by signal, waits for its end, and tells whether it was
     /// taken over. The files must not have changed, or the timer may be first.
-    fn reload(&self) -> bool {
+    pub(crate) fn reload(&self) -> bool {
         let done = || self.metric("reloads_total{result=\"done\"}");
         let (before, done_before) = (self.reloads(), done());
         self.signal("HUP");

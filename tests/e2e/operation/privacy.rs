@@ -129,7 +129,8 @@ fn metrics_keep_to_the_conventions_and_name_nobody() {
 }
 
 /// Labels that may be there, each with a bounded number of values.
-const LABELS: [&str; 8] = ["version", "transport", "outcome", "category", "upstream", "list", "result", "reason"];
+const LABELS: [&str; 10] =
+    ["version", "transport", "outcome", "category", "upstream", "list", "result", "reason", "hotspot", "state"];
 
 /// The conventions of Prometheus: what is named how, and told in which order.
 pub(crate) fn assert_is_conventional(text: &str) {
