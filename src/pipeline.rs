@@ -16,13 +16,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use signed_list::digest::Suffixes;
 
-use crate::answer::{Answer, ede_option, refuse};
+use crate::answer::{Answer, ede_option, record, refuse};
 use crate::cache::Cache;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
+use crate::dnssec::Validator;
 use crate::edns::{Asked, Cookies, Reply};
 use crate::entry::{Entry, Ttls};
 use crate::filter::{Filter, Verdict as Decision};
+use crate::hits::{Hit, Hits};
 use crate::journal::{DENIED, Journal, Outcome, Shard, Transport};
 use crate::limit::{Limited, Limiter};
 use crate::local::Local;
@@ -30,6 +32,7 @@ use crate::policy::{Client, Policies};
 use crate::query::{Query, Question, Refusal};
 use crate::releases::Follower;
 use crate::safe_search::SafeSearch;
+use crate::scheme::Scheme;
 use crate::server::tls::Keys;
 use crate::upstream::Upstreams;
 use crate::wire::{class, ede, flag, rcode, rtype};
@@ -49,8 +52,12 @@ pub struct Snapshot {
     pub local: Local,
     /// Search engines that leave things out.
     pub safe_search: &'static SafeSearch,
+    /// Who blocks and who helps, for people.
+    pub scheme: Arc<Scheme>,
     /// The journal's counter of each category.
     pub counters: Vec<usize>,
+    /// How often each policy's clients met a block.
+    pub hits: Arc<Hits>,
     /// A list that is followed is not here yet: what no other list blocks is not
     /// answered, since it might be on that one.
     pub incomplete: bool,
@@ -59,6 +66,7 @@ pub struct Snapshot {
     /// Followed zones, whose primaries say when there is something new.
     pub zones: Vec<Arc<Follower>>,
     errors: Errors,
+    minimal_any: Vec<u8>,
 }
 
 /// EDE options that are sent often, ready made.
@@ -74,6 +82,7 @@ impl Snapshot {
     pub fn new(
         generation: u32,
         config: Arc<Config>,
+        scheme: Arc<Scheme>,
         filter: Filter,
         incomplete: bool,
         zones: Vec<Arc<Follower>>,
@@ -83,11 +92,15 @@ impl Snapshot {
             policies: Policies::new(&config),
             local: Local::new(&config),
             safe_search: SafeSearch::shipped(),
+            scheme,
             counters: (0..config.categories.len()).collect(),
+            // Behind the last policy: clients that have none. Behind the last category: what policies deny.
+            hits: Arc::new(Hits::new(config.policies.len() + 1, config.categories.len() + 1)),
             incomplete,
             tls: None,
             zones,
             filter,
+            minimal_any: record(rtype::HINFO, 3600, b"\x07RFC8482\x00"),
             errors: Errors {
                 prohibited: ede_option(ede::PROHIBITED, ""),
                 not_supported: ede_option(ede::NOT_SUPPORTED, ""),
@@ -116,6 +129,8 @@ pub struct Pipeline {
     pub cache: Cache,
     /// Where questions go.
     pub upstreams: Upstreams,
+    /// Judges what they say.
+    pub validator: ArcSwap<Validator>,
     /// Counters.
     pub journal: Journal,
     /// The resolver's own time.
@@ -148,7 +163,7 @@ pub enum Verdict {
 
 impl Pipeline {
     /// Joins the stages.
-    pub fn new(mut snapshot: Snapshot, upstreams: Upstreams, workers: usize) -> Self {
+    pub fn new(mut snapshot: Snapshot, upstreams: Upstreams, validator: Validator, workers: usize) -> Self {
         // One shard of counters for each worker, one for everybody else.
         let journal = Journal::new(workers + 1);
         snapshot.assign_counters(&journal);
@@ -156,6 +171,7 @@ impl Pipeline {
             cache: Cache::new(snapshot.config.cache.size),
             snapshot: ArcSwap::from_pointee(snapshot),
             upstreams,
+            validator: ArcSwap::from_pointee(validator),
             journal,
             clock: Clock,
             limiter: Limiter::new(),
@@ -239,7 +255,7 @@ impl Pipeline {
         //    served from memory, and no cache has to be purged.
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
-            count_block(snapshot, shard, decision, Outcome::BlockedName);
+            count_block(snapshot, shard, client.policy, decision, Outcome::BlockedName);
             return Verdict::Send(block.write(packet, &query, reply));
         }
 
@@ -253,6 +269,15 @@ impl Pipeline {
         if snapshot.incomplete {
             shard.ended(Outcome::Incomplete);
             return Verdict::Send(short(packet, &query, rcode::SERVFAIL, reply, &snapshot.errors.incomplete));
+        }
+
+        // All records of a name are what amplifiers ask for, and what no
+        // program needs: one that says so is enough (RFC 8482 section 4.2).
+        if query.qtype == rtype::ANY {
+            shard.ended(Outcome::Local);
+            let mut answer = Answer::new(packet, &query, rcode::NOERROR);
+            answer.records(&snapshot.minimal_any, [1, 0, 0]);
+            return Verdict::Send(answer.finish(&query, reply, 0, &[]));
         }
 
         // 8. Search engines, behind the filter: one that is blocked stays
@@ -327,6 +352,9 @@ impl Pipeline {
             reply.keepalive = Some((server.tcp_idle_timeout.as_millis() / 100) as u16);
         }
         reply.padded = asked.padding && source.transport.is_encrypted();
+        reply.structured = snapshot.config.structured_errors.as_ref().is_some_and(|errors| {
+            asked.structured || errors.option.is_some_and(|option| asked.empty.contains(&option))
+        });
         reply
     }
 
@@ -358,7 +386,7 @@ impl Pipeline {
         if entry.leads_on() {
             let verdict = snapshot.filter.leads_to(snapshot.generation, client, decision, entry);
             if let Some(block) = snapshot.filter.block(verdict) {
-                count_block(snapshot, shard, verdict, Outcome::BlockedTarget);
+                count_block(snapshot, shard, client.policy, verdict, Outcome::BlockedTarget);
                 return block.write(packet, query, reply);
             }
         }
@@ -390,8 +418,10 @@ fn limit_of(query: &Query, transport: Transport, payload: u16, room: usize) -> u
 }
 
 #[inline]
-fn count_block(snapshot: &Snapshot, shard: &Shard, decision: Decision, outcome: Outcome) {
+fn count_block(snapshot: &Snapshot, shard: &Shard, hotspot: usize, decision: Decision, outcome: Outcome) {
     shard.ended(outcome);
+    let category = if let Decision::Listed(category, _) = decision { category } else { snapshot.counters.len() };
+    snapshot.hits.count(Hit { hotspot, category });
     shard.blocked(if let Decision::Listed(category, _) = decision { snapshot.counters[category] } else { DENIED });
 }
 

@@ -22,6 +22,7 @@ pub mod rtype {
     pub const MG: u16 = 8;
     pub const MR: u16 = 9;
     pub const PTR: u16 = 12;
+    pub const HINFO: u16 = 13;
     pub const MINFO: u16 = 14;
     pub const MX: u16 = 15;
     pub const TXT: u16 = 16;
@@ -38,6 +39,10 @@ pub mod rtype {
     pub const DNAME: u16 = 39;
     pub const OPT: u16 = 41;
     pub const DS: u16 = 43;
+    pub const RRSIG: u16 = 46;
+    pub const NSEC: u16 = 47;
+    pub const DNSKEY: u16 = 48;
+    pub const NSEC3: u16 = 50;
     pub const SVCB: u16 = 64;
     pub const HTTPS: u16 = 65;
     pub const RESINFO: u16 = 261;
@@ -85,15 +90,25 @@ pub mod ede {
     #![allow(missing_docs)]
     pub const STALE_ANSWER: u16 = 3;
     pub const FORGED_ANSWER: u16 = 4;
+    pub const DNSSEC_INDETERMINATE: u16 = 5;
+    pub const DNSSEC_BOGUS: u16 = 6;
+    pub const SIGNATURE_EXPIRED: u16 = 7;
+    pub const SIGNATURE_NOT_YET_VALID: u16 = 8;
+    pub const DNSKEY_MISSING: u16 = 9;
+    pub const RRSIGS_MISSING: u16 = 10;
+    pub const NO_ZONE_KEY_BIT: u16 = 11;
+    pub const NSEC_MISSING: u16 = 12;
     pub const CACHED_ERROR: u16 = 13;
     pub const NOT_READY: u16 = 14;
     pub const BLOCKED: u16 = 15;
+    pub const CENSORED: u16 = 16;
     pub const FILTERED: u16 = 17;
     pub const PROHIBITED: u16 = 18;
     pub const STALE_NXDOMAIN: u16 = 19;
     pub const NOT_SUPPORTED: u16 = 21;
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;
     pub const NETWORK_ERROR: u16 = 23;
+    pub const NSEC3_ITERATIONS: u16 = 27;
 }
 
 /// EDNS option code of an extended DNS error (RFC 8914 section 2).

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signed_list::digest::Suffixes;
 
 use super::{Pipeline, Snapshot, Source, count_block, limit_of, short};
 use crate::answer::OPT_ROOM;
+use crate::dnssec::{self, Judged, Validator};
 use crate::entry::{Entry, Ttls};
 use crate::journal::{Outcome, Shard, Transport};
-use crate::query::Question;
+use crate::query::{Query, Question};
 use crate::rebinding;
 use crate::safe_search::StandIn;
 use crate::server::batch::BUFFER;
 use crate::upstream::Failure;
 use crate::wire::rcode;
+
+/// Time for validation that is left even when the answer came late.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Pipeline {
     /// The asynchronous half: asks an upstream, unless memory has the answer by
@@ -64,7 +68,7 @@ impl Pipeline {
         let client = snapshot.policies.of(source.client);
         let decision = snapshot.filter.judge(client, query.name.as_wire(), &mut Suffixes::new());
         if let Some(block) = snapshot.filter.block(decision) {
-            count_block(&snapshot, shard, decision, Outcome::BlockedName);
+            count_block(&snapshot, shard, client.policy, decision, Outcome::BlockedName);
             return block.write(packet, query, reply);
         }
         let outcome = match (&entry, stale) {
@@ -104,7 +108,8 @@ impl Pipeline {
         let asking = tokio::spawn(async move { pipeline.ask(&snapshot, &question).await });
         let fresh = tokio::time::timeout(rules.stale_wait, asking).await;
         match fresh {
-            Ok(Ok(fresh)) if !fresh.is_failure() => (fresh, None),
+            // What is bogus now must not live on in an older answer.
+            Ok(Ok(fresh)) if !fresh.is_failure() || fresh.is_bogus() => (fresh, None),
             _ => (old, Some(rules.stale_ttl)),
         }
     }
@@ -148,37 +153,85 @@ impl Pipeline {
 
     /// Asks upstreams, one question at a time for each key, and remembers.
     async fn ask_upstream(self: &Arc<Self>, snapshot: &Snapshot, question: &Question) -> Arc<Entry> {
-        let (ttls, stale_max) = (snapshot.ttls(), snapshot.config.cache.stale_max);
-        let rebinding = snapshot.config.rebinding.as_deref();
-        let rebinding =
-            rebinding.filter(|allow| !allow.iter().any(|name| question.query.name.is_same_or_below(name.as_wire())));
-        let guard = rebinding.is_some();
-        let take_over = |result| self.take_over(question, result, ttls, stale_max, guard);
-        self.upstreams.shared(question, take_over).await
+        let query = &question.query;
+        let validator = self.validator.load_full();
+        let judging = validator.is_active();
+        let asked = if judging { dnssec::asked(query) } else { query.clone() };
+        let end = Instant::now() + snapshot.config.upstream.deadline;
+        let take_over = async |result: Result<Vec<u8>, Failure>| {
+            let entry = match result {
+                Ok(message) if judging => {
+                    // Something is left for a chain of trust even when the answer was late.
+                    let patience = end.saturating_duration_since(Instant::now()).max(LEAST_PATIENCE);
+                    self.judge(snapshot, &validator, query, message, patience).await
+                }
+                // As a forwarder: an upstream's own AD is passed on.
+                Ok(message) => self.entry(snapshot, query, message, snapshot.ttls()),
+                Err(failure) => Err(failure),
+            };
+            let second = self.second();
+            let entry = entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second));
+            let entry = self.keep(question, Arc::new(entry), second, snapshot.config.cache.stale_max);
+            let now = self.validator.load();
+            if !Arc::ptr_eq(&now, &validator) || !judging && now.is_active() {
+                // Other trust is in force meanwhile, or validation has begun:
+                // nothing that came before stays.
+                self.cache.clear();
+            }
+            entry
+        };
+        self.upstreams.shared(question, &asked, take_over).await
     }
 
-    /// Turns what an upstream said into an entry, and keeps it.
-    fn take_over(
+    /// An entry of what the validator makes of an answer.
+    async fn judge(
         &self,
-        question: &Question,
-        result: Result<Vec<u8>, Failure>,
-        ttls: Ttls,
-        stale_max: u32,
-        guard: bool,
-    ) -> Arc<Entry> {
-        let second = self.clock.now().seconds();
-        let query = &question.query;
-        let entry = result.and_then(|message| {
-            let message = if guard { rebinding::strip(message, query.question_end) } else { message };
-            Entry::from_upstream(&message, query, ttls, second).map_err(|_| Failure::Malformed)
-        });
-        let entry = entry.unwrap_or_else(|failure| Entry::failure(query, failure.ede(), failure.text(), second));
-        self.keep(question, Arc::new(entry), second, stale_max)
+        snapshot: &Snapshot,
+        validator: &Validator,
+        query: &Query,
+        message: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Entry, Failure> {
+        // Whoever sets CD judges by itself, and gets what came.
+        let judged = match query.checking_disabled() {
+            true => Judged::Passed { message: dnssec::without_ad(message), secure: false, remark: None },
+            false => validator.judge(message, query, patience).await,
+        };
+        let (message, secure, remark) = match judged {
+            Judged::Passed { message, secure, remark } => (message, secure, remark),
+            Judged::Bogus(fault) => return Ok(Entry::bogus(query, fault, self.second())),
+            Judged::Unknown(failure) => return Err(failure),
+        };
+        let message = match query.dnssec_ok() {
+            true => message,
+            false => dnssec::plain(message, query).map_err(|_| Failure::Malformed)?,
+        };
+        // No TTL is raised past the end of a signature.
+        let ttls = snapshot.ttls();
+        let ttls = if secure { Ttls { min: 0, ..ttls } } else { ttls };
+        let entry = self.entry(snapshot, query, message, ttls)?;
+        Ok(match remark {
+            Some(fault) => entry.with_error(fault.code, fault.text),
+            None => entry,
+        })
+    }
+
+    /// Turns an upstream's message into an entry, without the private addresses
+    /// of a public name.
+    fn entry(&self, snapshot: &Snapshot, query: &Query, message: Vec<u8>, ttls: Ttls) -> Result<Entry, Failure> {
+        let allow = snapshot.config.rebinding.as_deref();
+        let guard = allow.is_some_and(|allow| !allow.iter().any(|name| query.name.is_same_or_below(name.as_wire())));
+        let message = if guard { rebinding::strip(message, query.question_end) } else { message };
+        Entry::from_upstream(&message, query, ttls, self.second()).map_err(|_| Failure::Malformed)
     }
 
     fn keep(&self, question: &Question, entry: Arc<Entry>, second: u32, stale_max: u32) -> Arc<Entry> {
         // A failure never pushes an answer out that could still be shown stale.
-        let of_use = |old: &Entry| !old.is_failure() && old.expired_for(second) < stale_max;
+        // What is bogus only spares one that is still fresh.
+        let of_use = |old: &Entry| match entry.is_bogus() {
+            true => !old.is_failure() && old.remaining(second) > 0,
+            false => !old.is_failure() && old.expired_for(second) < stale_max,
+        };
         let keep =
             !entry.is_failure() || !self.cache.get(question.key, &question.query).is_some_and(|old| of_use(&old));
         if entry.is_cacheable() && keep {
