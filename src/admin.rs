@@ -90,6 +90,8 @@ struct Health {
     problems: Vec<String>,
     version: &'static str,
     uptime_seconds: u64,
+    /// Whether answers of upstreams are validated (DNSSEC).
+    validation: &'static str,
     lists: Vec<ListState>,
     /// Lists that are followed.
     followed: Vec<FollowedState>,
@@ -188,11 +190,13 @@ impl Health {
         if !servers.is_empty() && servers.iter().all(|server| !server.is_healthy()) {
             problems.push("no upstream answers".into());
         }
+        problems.extend(service.pipeline.validator.load().problem().map(str::to_owned));
         Health {
             status: if problems.is_empty() { "ok" } else { "degraded" },
             problems,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: service.uptime().as_secs(),
+            validation: service.pipeline.validator.load().words(),
             lists,
             followed,
         }

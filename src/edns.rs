@@ -18,6 +18,7 @@ mod code {
     pub(super) const COOKIE: u16 = 10;
     pub(super) const KEEPALIVE: u16 = 11;
     pub(super) const PADDING: u16 = 12;
+    pub(super) const EDE: u16 = 15;
 }
 
 /// Longest name of this server that an answer carries (RFC 5001).
@@ -39,6 +40,12 @@ pub struct Asked {
     pub keepalive: bool,
     /// An answer whose length tells little (RFC 7830).
     pub padding: bool,
+    /// Structured errors, as the drafts of 2024 have it: an extended error
+    /// with code 0 and no text.
+    pub structured: bool,
+    /// The first options without a value that are not known here; 0 = none. One
+    /// of them asks for structured errors, and its code is not assigned yet.
+    pub empty: [u16; 4],
 }
 
 /// A client's cookie, and the server's as it came back.
@@ -68,6 +75,12 @@ impl Asked {
                 code::NSID => asked.nsid = true,
                 code::KEEPALIVE => asked.keepalive = true,
                 code::PADDING => asked.padding = true,
+                code::EDE if value == [0, 0] => asked.structured = true,
+                other if value.is_empty() => {
+                    if let Some(place) = asked.empty.iter_mut().find(|place| **place == 0) {
+                        *place = other;
+                    }
+                }
                 _ => {}
             }
             options = &options[4 + length..];
@@ -100,12 +113,14 @@ pub struct Reply<'a> {
     pub keepalive: Option<u16>,
     /// Whether the answer's length is hidden.
     pub padded: bool,
+    /// Whether errors may have text for people in them.
+    pub structured: bool,
 }
 
 impl Reply<'_> {
     /// Without options.
     pub const fn plain(payload: u16) -> Self {
-        Reply { payload, cookie: None, nsid: &[], keepalive: None, padded: false }
+        Reply { payload, cookie: None, nsid: &[], keepalive: None, padded: false, structured: false }
     }
 
     /// Octets of the options, padding left aside.

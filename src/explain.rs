@@ -17,9 +17,10 @@ use signed_list::name::Name;
 use crate::config::Layer;
 use crate::filter::Verdict;
 use crate::lists::Manner;
-use crate::origin::{self, Origin};
+use crate::origin::{self, Beside, Origin};
 use crate::pipeline::Snapshot;
 use crate::policy;
+use crate::scheme::Scheme;
 use crate::service;
 use crate::wire::WireName;
 
@@ -136,7 +137,8 @@ fn load(origin: &Origin) -> Result<Loaded, String> {
             (None, Some(_)) => {}
         }
     }
-    let snapshot = origin::snapshot(origin, config, 1, None, &[], &followers, Manner::Look, &mut notes);
+    let beside = Beside { keys: None, scheme: Scheme::load(config.scheme.as_deref())?.into() };
+    let snapshot = origin::snapshot(origin, config, 1, beside, &[], &followers, Manner::Look, &mut notes);
     let snapshot = snapshot.map_err(|error| error.to_string())?;
     Ok(Loaded { snapshot, notes, waiting })
 }

@@ -16,6 +16,7 @@ use crate::config::{Config, Layer, Rule};
 use crate::entry::{Entry, Target};
 use crate::lists::Loaded;
 use crate::policy::{Categories, Client, InForce};
+use crate::scheme::Scheme;
 
 /// Why a name is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,12 @@ const OWN_DENY: Categories = 2;
 
 impl Filter {
     /// `lists` in the order of the configuration; `allow_lists[i]` belong to policy `i`.
-    pub fn new(config: &Config, mut lists: Vec<Arc<Loaded>>, allow_lists: Vec<Vec<Arc<Loaded>>>) -> Self {
+    pub fn new(
+        config: &Config,
+        scheme: &Scheme,
+        mut lists: Vec<Arc<Loaded>>,
+        allow_lists: Vec<Vec<Arc<Loaded>>>,
+    ) -> Self {
         lists.sort_by_key(|loaded| *loaded.list.key().bytes());
         let mut layers = Layers::default();
         let mut addresses = Vec::new();
@@ -87,8 +93,9 @@ impl Filter {
             .map(|(policy, allow_lists)| LocalRules { own: own_rules(&policy.allow, &policy.deny), allow_lists })
             .chain([LocalRules::default()])
             .collect();
-        let blocks = config.categories.iter().map(|category| Blocks::new(|scope| Block::new(category, scope)));
-        Filter { lists, local, addresses, layers, blocks: blocks.collect(), denied: Blocks::new(Block::of_policy) }
+        let blocks = config.categories.iter().map(|category| Blocks::new(|scope| Block::new(category, scheme, scope)));
+        let denied = Blocks::new(|scope| Block::of_policy(scheme, scope));
+        Filter { lists, local, addresses, layers, blocks: blocks.collect(), denied }
     }
 
     /// The prepared answer of a verdict that blocks.
@@ -359,7 +366,7 @@ mod tests {
             builder.push(suffixes.get(name.labels()), name.labels() as u8, index(category), scope);
         }
         let list = lists::embedded(config, builder.build().unwrap());
-        Filter::new(config, vec![list], config.policies.iter().map(|_| Vec::new()).collect())
+        Filter::new(config, &Scheme::shipped(), vec![list], config.policies.iter().map(|_| Vec::new()).collect())
     }
 
     fn judge(entries: &[(&str, &str)], name: &str) -> Verdict {

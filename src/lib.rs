@@ -19,17 +19,23 @@
 //! | [`discovery`] | how clients find the encrypted transports, and what they may know |
 //! | [`filter`] | stage: is this name, or what its answer leads to, blocked? |
 //! | [`block`] | what a blocked question is answered |
+//! | [`scheme`] | who blocks and who helps, in which languages: a country as data |
 //! | [`safe_search`] | search engines that leave out what is not for children |
 //! | [`cache`] | stage: answers in memory, bounded in octets |
 //! | [`entry`] | one upstream answer in wire form: times to live, targets, copying out |
 //! | [`upstream`] | stage: asks other resolvers; one exchange for identical questions |
+//! | [`dnssec`] | is an upstream's answer what the owner of the name signed? |
 //! | [`rebinding`] | takes private addresses out of answers to public names |
+//! | [`rewrite`] | writes a message anew without some of its records |
 //! | [`answer`] | writes answers over the questions they answer |
 //! | [`wire`] | reads DNS messages where they lie |
 //! | [`lists`] | list files: check, keep the last good one, swap |
 //! | [`releases`] | lists that are followed, in a repository of signed releases or by zone transfer |
 //! | [`journal`] | counters: what is kept of a query, which is never who or what |
+//! | [`hits`] | how often a hotspot blocked, by hour and category, and never below ten |
+//! | [`report`] | the counts of a quarter for the public, on the command line |
 //! | [`metrics`] | the counters as Prometheus text |
+//! | [`page`] | the page that people see in place of what is blocked, and requests for review |
 //! | [`admin`] | loopback HTTP: health, readiness, metrics |
 //! | [`explain`] | tells why a name is blocked or not, on the command line |
 //! | [`clock`] | the resolver's own time, which never jumps |
@@ -47,10 +53,12 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod discovery;
+pub mod dnssec;
 pub mod edns;
 pub mod entry;
 pub mod explain;
 pub mod filter;
+pub mod hits;
 pub mod journal;
 pub mod limit;
 pub mod lists;
@@ -58,12 +66,16 @@ pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod origin;
+pub mod page;
 pub mod pipeline;
 pub mod policy;
 pub mod query;
 pub mod rebinding;
 pub mod releases;
+pub mod report;
+pub mod rewrite;
 pub mod safe_search;
+pub mod scheme;
 pub mod server;
 pub mod service;
 pub mod state;

@@ -11,6 +11,7 @@ use friendly_resolver::discovery::{Service, dnr};
 use friendly_resolver::explain::{self, Asked};
 use friendly_resolver::origin::Origin;
 use friendly_resolver::releases::Identity;
+use friendly_resolver::report::{self, Format, Quarter};
 use friendly_resolver::service;
 
 /// DNS filtering resolver for public Wi-Fi.
@@ -50,6 +51,18 @@ enum Verb {
         #[arg(long, value_name = "ADDRESS")]
         address: Vec<IpAddr>,
     },
+    /// Print how often each hotspot blocked in a quarter, without names and people
+    Report {
+        /// The quarter, as in 2026-Q4
+        #[arg(long)]
+        quarter: Quarter,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "json")]
+        format: Format,
+        /// Language of the page, as in sq; by default the first one of the scheme
+        #[arg(long)]
+        language: Option<String>,
+    },
     /// Tell what the answer to a name would be, and why
     Explain {
         /// The name asked for
@@ -76,6 +89,9 @@ fn main() -> ExitCode {
                 .exit(),
         },
         Verb::Identity { file } => identity(&file),
+        Verb::Report { quarter, format, language } => {
+            report::run(&origin(config), quarter, format, language.as_deref())
+        }
         Verb::Discovery { address } => discovery(&origin(config), &address),
         Verb::Explain { name, client, json } => explain::explain(&origin(config), &Asked { name, client, json }),
     };

@@ -13,6 +13,7 @@ use crate::filter::Filter;
 use crate::lists::{self, ListsError, Loaded, Manner, Stamp};
 use crate::pipeline::Snapshot;
 use crate::releases::Follower;
+use crate::scheme::Scheme;
 use crate::server::tls::{Keys, KeysError};
 
 /// Where the configuration comes from.
@@ -37,6 +38,15 @@ impl Origin {
     }
 }
 
+/// What a snapshot holds besides the configuration and the lists.
+#[derive(Clone)]
+pub struct Beside {
+    /// Certificate and key, where the configuration has some.
+    pub keys: Option<Arc<Keys>>,
+    /// The scheme profile.
+    pub scheme: Arc<Scheme>,
+}
+
 /// Certificate and key, where the configuration has some; `before` goes on if
 /// they are the same.
 ///
@@ -55,7 +65,7 @@ pub fn snapshot(
     origin: &Origin,
     config: Config,
     generation: u32,
-    keys: Option<Arc<Keys>>,
+    beside: Beside,
     old: &[Arc<Loaded>],
     followers: &[Arc<Follower>],
     manner: Manner,
@@ -65,7 +75,7 @@ pub fn snapshot(
     if matches!(origin, Origin::BuiltIn) {
         loaded.lists.push(lists::embedded(&config, sample_list()));
     }
-    filtered(generation, Arc::new(config), keys, loaded.lists, loaded.allow, followers)
+    filtered(generation, Arc::new(config), beside, loaded.lists, loaded.allow, followers)
 }
 
 /// The same with lists that are loaded already.
@@ -75,7 +85,7 @@ pub fn snapshot(
 pub fn filtered(
     generation: u32,
     config: Arc<Config>,
-    keys: Option<Arc<Keys>>,
+    beside: Beside,
     mut lists: Vec<Arc<Loaded>>,
     allow: Vec<Vec<Arc<Loaded>>>,
     followers: &[Arc<Follower>],
@@ -87,10 +97,10 @@ pub fn filtered(
             None => missing = true,
         }
     }
-    let filter = Filter::new(&config, lists, allow);
+    let filter = Filter::new(&config, &beside.scheme, lists, allow);
     let zones = followers.iter().filter(|follower| follower.is_zone()).cloned().collect();
-    let mut snapshot = Snapshot::new(generation, config, filter, missing, zones);
-    snapshot.tls = keys;
+    let mut snapshot = Snapshot::new(generation, config, beside.scheme, filter, missing, zones);
+    snapshot.tls = beside.keys;
     Ok(snapshot)
 }
 
@@ -148,6 +158,7 @@ pub fn stamps(origin: &Origin, config: &Config) -> Stamps {
     if let Some(tls) = &config.tls {
         files.extend([Some(&*tls.certificate), tls.key.file()].into_iter().flatten());
     }
+    files.extend(config.scheme.as_deref());
     files.extend(config.policies.iter().flat_map(|policy| policy.allow_lists.iter().map(PathBuf::as_path)));
     if config.upstream.servers.is_empty() {
         files.push(Path::new("/etc/resolv.conf"));

@@ -20,16 +20,19 @@ use tokio::sync::oneshot;
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::dnssec::Validator;
 use crate::journal::Transport;
 use crate::lists::{ListsError, Manner};
-use crate::origin::{self, Origin, Stamps};
+use crate::origin::{self, Beside, Origin, Stamps};
+use crate::page;
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
+use crate::scheme::Scheme;
 use crate::server::accept::{self, Connections};
 use crate::server::tls::KeysError;
 use crate::server::udp::{PATIENCE, Pulse, Worker};
 use crate::server::{bind_tcp, bind_udp};
-use crate::state::{Reloads, Service, settings, upstream_servers};
+use crate::state::{Reloads, Service, can_write, settings, upstream_servers};
 use crate::upstream::{self, Upstreams};
 
 /// How often files are looked at for changes.
@@ -69,6 +72,15 @@ pub enum StartError {
     /// A followed list.
     #[error("{0}")]
     Follow(String),
+    /// The scheme profile.
+    #[error("{0}")]
+    Scheme(String),
+    /// A directory to write in.
+    #[error("{0}")]
+    Directory(String),
+    /// Trust anchors.
+    #[error("{0}")]
+    Dnssec(String),
     /// Upstreams over TLS.
     #[error("{0}")]
     Upstreams(String),
@@ -110,8 +122,9 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let stamps = origin::stamps(&origin, &config);
     let mut notes = Vec::new();
     let followers = origin::followers(&config, &[], true).map_err(StartError::Follow)?;
-    let keys = origin::keys(&config, None)?;
-    let first = origin::snapshot(&origin, config, 1, keys, &[], &followers, Manner::Start, &mut notes)?;
+    let scheme = Scheme::load(config.scheme.as_deref()).map_err(StartError::Scheme)?.into();
+    let beside = Beside { keys: origin::keys(&config, None)?, scheme };
+    let first = origin::snapshot(&origin, config, 1, beside, &[], &followers, Manner::Start, &mut notes)?;
     let config = first.config.clone();
 
     check(&config)?;
@@ -121,9 +134,11 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         become_user(user, &followers)?;
         can_reload(user, stamps.keys())?;
     }
+    can_write(&config).map_err(StartError::Directory)?;
 
     let servers = upstream_servers(&config, &[], runtime.handle(), &mut notes).map_err(StartError::Upstreams)?;
     let upstreams = Upstreams::new(servers, settings(&config));
+    let validator = Validator::new(&config, upstreams.clone()).map_err(StartError::Dnssec)?;
     for note in &notes {
         tracing::warn!("{note}");
     }
@@ -135,7 +150,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     let workers = sockets.udp.len();
     let pulse = Arc::new(Pulse::default());
     let service = Arc::new(Service {
-        pipeline: Arc::new(Pipeline::new(first, upstreams, workers)),
+        pipeline: Arc::new(Pipeline::new(first, upstreams, validator, workers)),
         connections: Arc::new(Connections::within(descriptors / 2)),
         followers: Mutex::new(followers),
         changing: Mutex::new(()),
@@ -147,6 +162,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
         origin,
         pulse: pulse.clone(),
         home: runtime.handle().clone(),
+        keeper: Mutex::default(),
     });
     let threads = start_workers(sockets.udp, &service)?;
     runtime.block_on(async {
@@ -155,10 +171,16 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
             let (pipeline, connections) = (service.pipeline.clone(), service.connections.clone());
             tokio::spawn(accept::serve(listener, transport, pipeline, connections));
         }
+        let (visitors, desk) = (Arc::new(Connections::within(descriptors / 8)), Arc::new(page::Desk::default()));
+        for listener in sockets.pages {
+            let listener = TcpListener::from_std(listener.into())?;
+            tokio::spawn(page::serve(listener, service.pipeline.clone(), visitors.clone(), desk.clone()));
+        }
         if let Some(listener) = sockets.admin {
             tokio::spawn(admin::serve(TcpListener::from_std(listener.into())?, service.clone()));
         }
         announce(&service, &config);
+        service.watch_validation();
         watch(&service, signals, stamps).await;
         Ok::<(), std::io::Error>(())
     })?;
@@ -170,6 +192,7 @@ pub fn run(origin: Origin) -> Result<(), StartError> {
     }
     // The workers have waited for their own, and TCP went on meanwhile.
     runtime.block_on(service.pipeline.drain(patience_ends.saturating_duration_since(Instant::now())));
+    service.collect_hits(true);
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
 }
@@ -225,6 +248,7 @@ async fn watch(service: &Arc<Service>, mut signals: Signals, mut seen: Stamps) {
         };
         // The timer does the same full pass that a signal asks for, so a
         // signal that is lost is repaired a second later.
+        service.collect_hits(false);
         let now = service.stamps();
         looks = looks.wrapping_add(1);
         let again = looks.is_multiple_of(TRY_AGAIN) && service.is_makeshift();
@@ -308,11 +332,12 @@ fn reload_aside(service: &Arc<Service>, asked: bool) -> oneshot::Receiver<()> {
 struct Sockets {
     udp: Vec<(Socket, SocketAddr)>,
     streams: Vec<(Socket, Transport)>,
+    pages: Vec<Socket>,
     admin: Option<Socket>,
 }
 
 fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<Sockets, StartError> {
-    let mut sockets = Sockets { udp: Vec::new(), streams: Vec::new(), admin: None };
+    let mut sockets = Sockets { udp: Vec::new(), streams: Vec::new(), pages: Vec::new(), admin: None };
     let failed = |address, transport, source: std::io::Error| {
         let advice = match source.kind() {
             std::io::ErrorKind::AddrInUse => "another program has this address; stop it or change the 'listen' setting",
@@ -350,6 +375,15 @@ fn bind(config: &Config, per_address: usize, notes: &mut Vec<String>) -> Result<
                 }
                 Err(error) => return Err(failed(*address, words, error)),
             }
+        }
+    }
+    for address in config.stop_page.iter().flat_map(|page| &page.listen) {
+        match bind_tcp(*address) {
+            Ok(socket) => sockets.pages.push(socket),
+            Err(error) if has_no_ipv6(*address, &error) => {
+                notes.push(format!("{address} is left out: this host has no IPv6"));
+            }
+            Err(error) => return Err(failed(*address, "stop page", error)),
         }
     }
     if let Some(address) = config.admin {

@@ -5,14 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::clock::Now;
 use crate::config::{Config, Peer};
+use crate::dnssec::Validator;
+use crate::hits::{self, Keeper};
 use crate::lists::Manner;
-use crate::origin::{self, Origin, Stamps};
+use crate::origin::{self, Beside, Origin, Stamps};
 use crate::pipeline::Pipeline;
 use crate::releases::Follower;
+use crate::scheme::Scheme;
 use crate::server::accept::Connections;
 use crate::server::udp::Pulse;
 use crate::upstream::{Server, Settings};
@@ -57,6 +61,8 @@ pub struct Service {
     pub(crate) pulse: Arc<Pulse>,
     /// Where connections to upstreams live.
     pub(crate) home: Handle,
+    /// Counts for the transparency report.
+    pub(crate) keeper: Mutex<Keeper>,
 }
 
 impl Service {
@@ -68,6 +74,34 @@ impl Service {
     /// How long it has been running.
     pub fn uptime(&self) -> Duration {
         Duration::from_millis(self.pipeline.clock.now().0.saturating_sub(self.began.0))
+    }
+
+    /// Takes what hotspots have counted, and writes it down where an hour has
+    /// ended; `last` when the process ends.
+    pub(crate) fn collect_hits(&self, last: bool) {
+        let snapshot = self.pipeline.snapshot.load();
+        let now = Timestamp::now();
+        let lines = {
+            let mut keeper = self.keeper();
+            keeper.collect(&snapshot.hits, |hotspot, category| hits::names(&snapshot.config, hotspot, category));
+            if last { keeper.finish(now) } else { keeper.close(now) }
+        };
+        let Some(directory) = snapshot.config.report.clone().filter(|_| !lines.is_empty()) else { return };
+        let write = move || {
+            if let Err(error) = hits::write(&directory, &lines) {
+                tracing::warn!(%error, "counts for the report are lost; see [report] directory");
+            }
+        };
+        match last {
+            true => write(),
+            // Aside: a disk that hangs must not hold up a stop or a reload.
+            false => drop(std::thread::Builder::new().name("report".into()).spawn(write)),
+        }
+    }
+
+    /// Counts for the transparency report.
+    pub(crate) fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How reloads went.
@@ -115,9 +149,11 @@ impl Service {
         let old = self.pipeline.snapshot.load_full();
         let files = old.filter.lists().filter(|list| !list.is_followed()).cloned().collect();
         let (config, allow) = (old.config.clone(), old.filter.allow_lists());
-        let new = origin::filtered(old.generation + 1, config, old.tls.clone(), files, allow, &self.followers());
+        let beside = Beside { keys: old.tls.clone(), scheme: old.scheme.clone() };
+        let new = origin::filtered(old.generation + 1, config, beside, files, allow, &self.followers());
         let mut new = new.map_err(|error| error.to_string())?;
         new.incomplete &= old.incomplete;
+        new.hits = old.hits.clone();
         self.pipeline.replace(new);
         Ok(())
     }
@@ -130,11 +166,13 @@ impl Service {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         let (now, first) = (&config.server, &self.first.server);
         let encrypted = |config: &Config| config.tls.as_ref().map(|tls| (tls.dot.clone(), tls.doh.clone()));
+        let page = |config: &Config| config.stop_page.as_ref().map(|page| page.listen.clone());
         let changed = [
             ("[server] listen", now.listen != first.listen),
             ("[server] workers", now.workers != first.workers),
             ("[server] user", now.user != first.user),
             ("[tls] dot or doh", encrypted(&config) != encrypted(&self.first)),
+            ("[stop_page] listen", page(&config) != page(&self.first)),
             ("[admin] listen", config.admin != self.first.admin),
             ("[log]", config.log != self.first.log),
         ];
@@ -153,12 +191,29 @@ impl Service {
                 (old.tls.clone(), true)
             }
         };
+        can_write(&config)?;
+        let beside = Beside { keys, scheme: Scheme::load(config.scheme.as_deref())?.into() };
         let servers = upstream_servers(&config, &self.pipeline.upstreams.servers(), &self.home, notes)?;
+        let trust_changed = config.dnssec != old.config.dnssec || config.local.forward != old.config.local.forward;
+        let validator = match trust_changed {
+            true => {
+                Some(Validator::new(&config, self.pipeline.upstreams.clone())?.after(&self.pipeline.validator.load()))
+            }
+            false => None,
+        };
         let loaded: Vec<_> = old.filter.every_list().filter(|list| !list.is_followed()).cloned().collect();
         let followers = origin::followers(&config, &self.followers(), true)?;
-        let mut new =
-            origin::snapshot(&self.origin, config, old.generation + 1, keys, &loaded, &followers, Manner::Aside, notes)
-                .map_err(|error| error.to_string())?;
+        let mut new = origin::snapshot(
+            &self.origin,
+            config,
+            old.generation + 1,
+            beside,
+            &loaded,
+            &followers,
+            Manner::Aside,
+            notes,
+        )
+        .map_err(|error| error.to_string())?;
         // A list that is only added is waited for without an effect on anybody. One that comes in the place of another
         // must not leave a gap.
         let lost = |list: &Arc<crate::lists::Loaded>| !new.filter.lists().any(|other| other.path == list.path);
@@ -168,13 +223,38 @@ impl Service {
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         self.pipeline.upstreams.replace(servers, settings(&new.config));
         self.pipeline.cache.resize(new.config.cache.size);
-        let rules_changed = new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
+        // Counters go by the number of their policy and category.
+        let named = |config: &Config| -> Vec<String> {
+            let policies = config.policies.iter().map(|policy| policy.name.clone());
+            policies.chain(config.categories.iter().map(|category| category.name.clone())).collect()
+        };
+        match (new.config.policies.len(), named(&new.config)) == (old.config.policies.len(), named(&old.config)) {
+            true => new.hits = old.hits.clone(),
+            false => self.collect_hits(false),
+        }
+        let rules_changed =
+            trust_changed || new.config.rebinding != old.config.rebinding || new.config.cache != old.config.cache;
         self.pipeline.replace(new);
+        if let Some(validator) = validator {
+            self.pipeline.validator.store(Arc::new(validator));
+            self.watch_validation();
+        }
         if rules_changed {
             // Answers in memory were made by the old rules.
             self.pipeline.cache.clear();
         }
         Ok(report)
+    }
+
+    /// Looks in the background whether upstreams pass signatures on, until they do.
+    pub(crate) fn watch_validation(&self) {
+        let pipeline = self.pipeline.clone();
+        let validator = pipeline.validator.load_full();
+        self.home.spawn(async move {
+            let in_force = || Arc::ptr_eq(&pipeline.validator.load(), &validator);
+            // Nothing that came before validation stays.
+            validator.watch(in_force, || pipeline.cache.clear()).await;
+        });
     }
 
     pub(crate) fn lists_in_words(&self) -> String {
@@ -223,6 +303,28 @@ pub(crate) fn upstream_servers(
     let keep = |peer: &Peer| old.iter().find(|server| server.is(peer)).cloned();
     let server = |peer: &Peer| keep(peer).map_or_else(|| Server::new(peer, home).map(Arc::new), Ok);
     peers(config, notes).iter().map(server).collect()
+}
+
+/// Makes the directories that the configuration names to write in, and sees
+/// whether they can be written.
+///
+/// # Errors
+/// What is to be done.
+pub(crate) fn can_write(config: &Config) -> Result<(), String> {
+    let reviews = config.stop_page.as_ref().and_then(|page| page.reviews.as_ref());
+    let reviews = reviews.map(|reviews| ("[stop_page] reviews", &*reviews.directory));
+    let report = config.report.as_deref().map(|directory| ("[report] directory", directory));
+    for (setting, directory) in reviews.into_iter().chain(report) {
+        let probe = directory.join(format!(".probe-{}", std::process::id()));
+        let tried = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&probe, b""));
+        tried.and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+            format!(
+                "nothing can be kept in {} (setting {setting}): {error}; make the directory and give it to the user of [server]",
+                directory.display()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn peers(config: &Config, notes: &mut Vec<String>) -> Vec<Peer> {

@@ -209,11 +209,13 @@ fn the_built_in_defaults_answer_as_shown() {
 fn lists_and_configuration_work_as_shown() {
     let folder = tempfolder("lists");
     let configurations = blocks("toml");
-    let [own, encrypted] = &configurations[..] else { panic!("{} configurations", configurations.len()) };
+    let [own, encrypted, page] = &configurations[..] else { panic!("{} configurations", configurations.len()) };
     fs::write(folder.join("friendly.toml"), own).unwrap();
-    // What is added for encrypted transports is good beside it.
-    let both = Config::parse(&format!("{own}\n{encrypted}"), &folder.join("both.toml")).expect("a good configuration");
-    assert!(both.tls.is_some() && both.discovery.is_some());
+    // What is added for encrypted transports and for people is good beside it.
+    let all = format!("{own}\n{encrypted}\n{page}");
+    let all = Config::parse(&all, &folder.join("all.toml")).expect("a good configuration");
+    assert!(all.tls.is_some() && all.discovery.is_some() && all.report.is_some());
+    assert!(all.stop_page.is_some_and(|page| page.reviews.is_some()));
     let mut run = 0;
     let own_lists = section("Your own lists");
     for block in fenced(&own_lists, "console") {

@@ -14,11 +14,13 @@
 //!
 //! [`feed`] takes lists from the web on a schedule through the first three of these, and [`release`] brings them, and what
 //! the [`ledger`] holds, to resolvers.
+//! [`appeal`] reads what people asked for on stop pages.
 //! [`transfer`] hands the open lists out to networks that run other software.
 //!
 //! [`command`] holds the verbs of the program and calls the rest in this order. `intake`, `guard` and `compile` are
 //! pure: text and names go in, and no file, clock or network is touched.
 
+pub mod appeal;
 pub mod command;
 pub mod compile;
 pub mod feed;

@@ -201,13 +201,13 @@ fn on_a_terminal_a_bar_shows_how_far_it_is_and_elsewhere_there_is_none() {
     drop(stdin);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("long.txt") && text.contains("MiB of "), "no bar: {text:?}");
+    assert!(text.contains("long.txt") && text.contains("B of "), "no bar: {text:?}");
     // It is wiped away in the end, before what is told.
     let last = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default();
-    assert!(!last.contains("MiB of "), "{text:?}");
+    assert!(!last.contains("B of "), "{text:?}");
 
     let plain = world.compile(&["long.txt"]).fine();
-    assert!(!plain.err.contains("MiB of ") && !plain.err.contains('\r'), "{:?}", plain.err);
+    assert!(!plain.err.contains("B of ") && !plain.err.contains('\r'), "{:?}", plain.err);
 }
 
 #[test]

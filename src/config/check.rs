@@ -15,9 +15,11 @@ use ipnet::IpNet;
 use signed_list::name::Name;
 
 use super::address::Listen;
+use super::dnssec::dnssec;
 use super::error::Report;
 use super::filtering::{categories, paths, policies};
 use super::shape::{self, At};
+use super::signal::{stop_page, structured_errors};
 use super::source::sources;
 use super::transport::{discovery, tls};
 use super::value::Text;
@@ -29,6 +31,7 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
     let whole = report.is_empty();
     loops(&file, report);
     let tls = tls(&file, directory, whole, report);
+    let stop_page = stop_page(&file.stop_page.0, directory, whole, report);
     let lists = paths(&file.lists.0.files, directory, "[lists]", report);
     let categories = categories(file.category, whole, report);
     let policies = policies(file.policy, &categories, &lists, directory, whole, report);
@@ -40,6 +43,7 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
         access: access(file.access.0, whole, report),
         rate_limit: rate_limit(file.rate_limit.0, report),
         upstream: upstream(file.upstream.0, directory, report),
+        dnssec: dnssec(file.dnssec.0, directory),
         cache: cache(file.cache.0, report),
         last_good: file.lists.0.last_good.0.0.map(|path| directory.join(path)),
         sources,
@@ -47,6 +51,10 @@ pub(super) fn config(file: shape::File, directory: &Path, report: &mut Report<'_
         lists: lists.into_iter().map(|(path, _)| path).collect(),
         categories,
         policies,
+        scheme: file.scheme.0.profile.0.0.map(|path| directory.join(path.0)),
+        structured_errors: structured_errors(&file.structured_errors.0),
+        stop_page,
+        report: file.report.0.directory.0.0.map(|path| directory.join(path)),
         local: local(file.local.0, report),
         rebinding: file.rebinding.0.enabled.then(|| plain(file.rebinding.0.allow)),
         admin: file.admin.0.listen.into_inner().0.0,

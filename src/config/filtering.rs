@@ -29,8 +29,9 @@ impl Category {
     /// A category with the settings that are usual in its layer. `name` has to
     /// be a short name as in the file.
     pub fn new(name: &str, layer: Layer) -> Category {
-        // The code of the legal layer is that of the family layer, so that an
-        // answer does not tell which of the two it was.
+        // The code of the legal layer is that of the family layer, so that it
+        // does not tell which of the two it was. The time to live does: a legal
+        // entry that was wrong has to be gone at once.
         let (ede, ttl) = match layer {
             Layer::Legal => (17, 10),
             Layer::Operator => (15, 30),

@@ -10,6 +10,8 @@
 //! | `check.rs` | what spans several settings; tables -> [`Config`] |
 //! | `filtering.rs` | the same for lists, categories and policies |
 //! | `source.rs`, `zone.rs` | the same for lists that are followed, in a repository or by zone transfer |
+//! | `signal.rs` | the same for what people are told where something is blocked |
+//! | `dnssec.rs` | the same for validation, and what is trusted |
 //! | `transport.rs` | the same for encrypted transports, and how clients find them |
 //! | `remarks.rs` | what is allowed and rarely meant |
 //! | `error.rs` | the problems of a file, each with its line and what to do |
@@ -28,11 +30,13 @@ use signed_list::{list::Scope, name::Name};
 
 mod address;
 mod check;
+mod dnssec;
 mod error;
 mod filtering;
 mod read;
 mod remarks;
 mod shape;
+mod signal;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,7 +44,9 @@ mod transport;
 mod value;
 mod zone;
 
+pub use dnssec::{Dnssec, Validate};
 pub use error::{ConfigError, Problem};
+pub use signal::{Reviews, StopPage, StructuredErrors};
 pub use source::{Identity, Source};
 pub use transport::{Discovery, Peer, Tls, TlsPeer};
 pub use zone::Zone;
@@ -67,6 +73,8 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// Where questions go that we cannot answer.
     pub upstream: Upstream,
+    /// Whether answers are validated.
+    pub dnssec: Dnssec,
     /// The answer cache.
     pub cache: Cache,
     /// Compiled list files, joined with the directory of the configuration
@@ -82,6 +90,14 @@ pub struct Config {
     pub categories: Vec<Category>,
     /// Policies in the order of the file; no network occurs twice.
     pub policies: Vec<Policy>,
+    /// The scheme profile, which need not exist; `None` = the one that is shipped.
+    pub scheme: Option<PathBuf>,
+    /// Errors that programs can show to people; `None` = there are none.
+    pub structured_errors: Option<StructuredErrors>,
+    /// The page in place of what is blocked; `None` = there is none.
+    pub stop_page: Option<StopPage>,
+    /// Where counts for the transparency report are kept; `None` = nowhere.
+    pub report: Option<PathBuf>,
     /// Names that are answered without asking anybody.
     pub local: Local,
     /// Names (subtrees) whose answers may hold private addresses; `None` = the

@@ -1,9 +1,11 @@
 //! What is allowed and rarely meant: said when a configuration is checked and
 //! when it comes into force, and never a reason to refuse it.
 
+use std::net::SocketAddr;
+
 use ipnet::IpNet;
 
-use super::Config;
+use super::{BlockAnswer, Category, Config};
 
 impl Config {
     /// Sentences for the operator; none if there is nothing to say.
@@ -25,6 +27,25 @@ impl Config {
         }
         if self.lists.is_empty() && self.sources.is_empty() && self.zones.is_empty() {
             remarks.push("there is no list: nothing is filtered but what policies deny by themselves".into());
+        }
+        if let Some(page) = &self.stop_page {
+            let leads = |category: &Category| matches!(category.answer, BlockAnswer::Addresses { .. });
+            if !self.categories.iter().any(leads) {
+                remarks.push(
+                    "no category leads to the stop page: write its address as 'answer' of those that shall".into(),
+                );
+            }
+            let https = self.tls.iter().flat_map(|tls| &tls.doh).filter(|doh| doh.port() == 443);
+            let shared = |doh: &&SocketAddr| {
+                page.listen
+                    .iter()
+                    .any(|it| it.ip() == doh.ip() || doh.ip().is_unspecified() && it.is_ipv4() == doh.is_ipv4())
+            };
+            if let Some(doh) = https.clone().find(shared) {
+                remarks.push(format!(
+                    "[tls] doh listens on {doh}, which is port 443 of the stop page, too: browsers would warn of a wrong certificate instead of giving up; give one of them another address"
+                ));
+            }
         }
         for policy in &self.policies {
             for rule in policy.deny.iter().filter(|rule| rule.name.labels() == 1) {
@@ -83,6 +104,16 @@ mod tests {
     fn what_is_rarely_meant_is_said() {
         one("", "there is no list");
         one(&format!("{LIST}[access]\nallow = [\"0.0.0.0/0\"]\n"), "used to attack others");
+        let page = format!("{LIST}[stop_page]\nlisten = [\"192.0.2.80:80\"]\n");
+        one(&page, "no category leads to the stop page");
+        let leads = "[category.a]\nlayer = \"family\"\nanswer = [\"192.0.2.80\"]\n";
+        assert!(remarks(&format!("{page}{leads}")).is_empty());
+        let tls = |doh: &str| format!("[tls]\ncertificate = \"c\"\nkey = \"k\"\ndoh = [\"{doh}\"]\n");
+        one(&format!("{page}{leads}{}", tls("192.0.2.80:443")), "port 443 of the stop page");
+        one(&format!("{page}{leads}{}", tls("0.0.0.0:443")), "port 443 of the stop page");
+        for other in ["192.0.2.81:443", "[::]:443", "192.0.2.80:8443"] {
+            assert!(remarks(&format!("{page}{leads}{}", tls(other))).is_empty(), "{other}");
+        }
         let deny = "[[policy]]\nname = \"a\"\nnetworks = [\"0.0.0.0/0\", \"::/0\"]\ndeny = [\"com\", \"b.com\"]\n";
         one(&format!("{LIST}{deny}"), "policy 'a' denies com and with it every name below");
     }

@@ -17,6 +17,8 @@ use toml::Spanned;
 use tracing::Level;
 
 use super::address::{Admin, Listen, Server as Resolver};
+use super::dnssec::Validate;
+use super::signal::Recipient;
 use super::source::{Identity, Repository};
 use super::transport::{HttpPath, InfoUrl, Peer};
 use super::value::{Directory, FilePath, Int, Json, Label, Maybe, Size, Text, TxtString, User};
@@ -71,11 +73,16 @@ pub(super) struct File {
     pub(super) access: Table<Access>,
     pub(super) rate_limit: Table<RateLimit>,
     pub(super) upstream: Table<Upstream>,
+    pub(super) dnssec: Table<Dnssec>,
     pub(super) cache: Table<Cache>,
     pub(super) lists: Table<Lists>,
     pub(super) list: Vec<At<Table<Source>>>,
     pub(super) category: BTreeMap<At<String>, Table<Category>>,
     pub(super) policy: Vec<At<Table<Policy>>>,
+    pub(super) scheme: Table<Scheme>,
+    pub(super) structured_errors: Table<StructuredErrors>,
+    pub(super) stop_page: Table<StopPage>,
+    pub(super) report: Table<Report>,
     pub(super) local: Table<Local>,
     pub(super) rebinding: Table<Rebinding>,
     pub(super) admin: Table<AdminTable>,
@@ -220,6 +227,21 @@ impl Default for Upstream {
     }
 }
 
+/// `[dnssec]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dnssec {
+    pub(super) validate: Text<Validate>,
+    pub(super) trust_anchors: Text<Maybe<FilePath>>,
+    pub(super) negative_trust_anchors: Vec<At<Text<Name>>>,
+}
+
+impl Default for Dnssec {
+    fn default() -> Self {
+        Dnssec { validate: Text(Validate::Auto), trust_anchors: Text(Maybe(None)), negative_trust_anchors: Vec::new() }
+    }
+}
+
 /// `[cache]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -327,6 +349,61 @@ pub(super) struct Policy {
     pub(super) safe_search: Option<bool>,
     /// When missing, moderate where searching is safe.
     pub(super) youtube: Option<Text<YouTube>>,
+}
+
+/// `[scheme]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Scheme {
+    pub(super) profile: Text<Maybe<FilePath>>,
+}
+
+impl Default for Scheme {
+    fn default() -> Self {
+        Scheme { profile: Text(Maybe(None)) }
+    }
+}
+
+/// `[structured_errors]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StructuredErrors {
+    pub(super) enabled: bool,
+    pub(super) option: Int<0, 65_534>,
+}
+
+impl Default for StructuredErrors {
+    fn default() -> Self {
+        StructuredErrors { enabled: true, option: Int::new(0) }
+    }
+}
+
+/// `[stop_page]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StopPage {
+    pub(super) listen: At<Vec<At<Text<Listen>>>>,
+    pub(super) reviews: At<Text<Maybe<FilePath>>>,
+    pub(super) recipient: At<Text<Maybe<Recipient>>>,
+}
+
+impl Default for StopPage {
+    fn default() -> Self {
+        StopPage { listen: at(Vec::new()), reviews: at(Text(Maybe(None))), recipient: at(Text(Maybe(None))) }
+    }
+}
+
+/// `[report]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Report {
+    pub(super) directory: Text<Directory>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Report { directory: Text(Directory(None)) }
+    }
 }
 
 /// `[local]`

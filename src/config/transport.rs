@@ -191,18 +191,24 @@ fn addresses(list: &At<Vec<At<Text<Listen>>>>) -> Vec<SocketAddr> {
 /// No address may be listened on twice over TCP.
 fn once(file: &shape::File, report: &mut Report<'_>) {
     let mut seen: Vec<(SocketAddr, usize)> = Vec::new();
-    for (listed, ours) in [(&file.server.0.listen, false), (&file.tls.0.dot, true), (&file.tls.0.doh, true)] {
+    let listened = [
+        (&file.server.0.listen, None),
+        (&file.tls.0.dot, Some("[tls]")),
+        (&file.tls.0.doh, Some("[tls]")),
+        (&file.stop_page.0.listen, Some("[stop_page]")),
+    ];
+    for (listed, table) in listened {
         for listen in listed.get_ref() {
             let address = listen.get_ref().0.0;
             let before = seen.iter().find(|(other, _)| *other == address && address.port() != 0);
             if let Some((_, before)) = before
-                && ours
+                && let Some(table) = table
             {
                 let line = report.line(*before);
                 report.add(
                     start(listen),
                     format!(
-                        "{address} in [tls] is taken already, see line {line}; give each transport a port of its own"
+                        "{address} in {table} is taken already, see line {line}; give each service a port of its own"
                     ),
                 );
             }
@@ -217,7 +223,7 @@ fn once(file: &shape::File, report: &mut Report<'_>) {
     {
         report.add(
             (*at).max(start(&file.admin.0.listen)),
-            format!("{address} is taken by both [tls] and [admin]; give [admin] another port"),
+            format!("{address} is taken twice, once by [admin]; give [admin] another port"),
         );
     }
 }

@@ -53,7 +53,8 @@ impl Connections {
         self.refused.load(Relaxed)
     }
 
-    fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_of_one: usize) -> Option<Entered> {
+    /// A place for one more connection of this client, if there is room.
+    pub(crate) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_of_one: usize) -> Option<Entered> {
         let mut clients = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = clients.get(&client).copied().unwrap_or(0);
         if mine >= most_of_one || self.all.load(Relaxed) >= most.min(self.ceiling) {
@@ -66,7 +67,8 @@ impl Connections {
     }
 }
 
-struct Entered {
+/// Somebody's place, until it is dropped.
+pub(crate) struct Entered {
     connections: Arc<Connections>,
     client: IpAddr,
 }

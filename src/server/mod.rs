@@ -94,6 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::config::Config;
+    use crate::dnssec::Validator;
     use crate::filter::Filter;
     use crate::pipeline::{Pipeline, Snapshot};
     use crate::upstream::{Settings, Upstreams};
@@ -106,9 +107,12 @@ mod tests {
     /// Built-in defaults, no list, no upstream.
     pub(super) fn pipeline() -> Arc<Pipeline> {
         let config = Config::builtin();
-        let filter = Filter::new(&config, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
+        let scheme = Arc::new(crate::scheme::Scheme::shipped());
+        let filter = Filter::new(&config, &scheme, Vec::new(), config.policies.iter().map(|_| Vec::new()).collect());
         let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
-        let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
-        Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1))
+        let upstreams = Upstreams::new(Vec::new(), settings);
+        let validator = Validator::new(&config, upstreams.clone()).expect("the shipped trust anchors");
+        let snapshot = Snapshot::new(1, Arc::new(config), scheme, filter, false, Vec::new());
+        Arc::new(Pipeline::new(snapshot, upstreams, validator, 1))
     }
 }

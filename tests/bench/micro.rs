@@ -9,6 +9,7 @@ use divan::{Bencher, black_box};
 use friendly_resolver::block::Block;
 use friendly_resolver::edns::Reply;
 use friendly_resolver::query::Query;
+use friendly_resolver::scheme::Scheme;
 use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{List, Scope};
 use signed_list::name::Name;
@@ -99,7 +100,7 @@ fn entry_from_memory(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn blocked_answer(bencher: Bencher<'_, '_>) {
-    let block = Block::of_policy(Scope::Subtree);
+    let block = Block::of_policy(&Scheme::shipped(), Scope::Subtree);
     let question = &WORLD.1.blocked;
     let query = query(question);
     let mut packet = [0u8; 1232];

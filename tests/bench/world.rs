@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use friendly_resolver::clock::Now;
 use friendly_resolver::config::Config;
+use friendly_resolver::dnssec::Validator;
 use friendly_resolver::entry::{Entry, Ttls};
 use friendly_resolver::filter::Filter;
 use friendly_resolver::journal::Transport;
 use friendly_resolver::lists::embedded;
 use friendly_resolver::pipeline::{Pipeline, Snapshot, Source, Verdict};
 use friendly_resolver::query::Query;
+use friendly_resolver::scheme::Scheme;
 use friendly_resolver::upstream::{Settings, Upstreams};
 use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{Builder, ListMeta, Scope};
@@ -79,10 +81,13 @@ impl World {
         let config = Config::parse(config, Path::new("world.toml")).expect("the configuration of the tests is good");
         let lists = vec![embedded(&config, list)];
         let allow_lists = config.policies.iter().map(|_| Vec::new()).collect();
-        let filter = Filter::new(&config, lists, allow_lists);
-        let snapshot = Snapshot::new(1, Arc::new(config), filter, false, Vec::new());
+        let scheme = Arc::new(Scheme::shipped());
+        let filter = Filter::new(&config, &scheme, lists, allow_lists);
         let settings = Settings::new(Duration::from_millis(1), Duration::from_millis(1), 1232);
-        let pipeline = Arc::new(Pipeline::new(snapshot, Upstreams::new(Vec::new(), settings), 1));
+        let upstreams = Upstreams::new(Vec::new(), settings);
+        let validator = Validator::new(&config, upstreams.clone()).expect("the shipped trust anchors");
+        let snapshot = Snapshot::new(1, Arc::new(config), scheme, filter, false, Vec::new());
+        let pipeline = Arc::new(Pipeline::new(snapshot, upstreams, validator, 1));
         let snapshot = pipeline.snapshot.load_full();
         World { pipeline, snapshot }
     }

@@ -19,6 +19,7 @@ use friendly_resolver::journal::Transport;
 use friendly_resolver::pipeline::{Snapshot, Source, Verdict};
 use friendly_resolver::query::Query;
 use friendly_resolver::rebinding::{is_private, strip};
+use friendly_resolver::scheme::Scheme;
 use friendly_resolver::wire::{self, HEADER, WireName, u16_at};
 use signed_list::digest::{DigestKey, Suffixes};
 use signed_list::list::{List, ListMeta, Scope};
@@ -257,11 +258,12 @@ pub fn config(input: &[u8]) {
         Ok(config) => {
             assert!(config.categories.len() <= 64 && !config.server.listen.is_empty());
             let allow_lists = config.policies.iter().map(|_| Vec::new()).collect();
-            let filter = Filter::new(&config, Vec::new(), allow_lists);
+            let scheme = Arc::new(Scheme::shipped());
+            let filter = Filter::new(&config, &scheme, Vec::new(), allow_lists);
             for rule in config.policies.iter().flat_map(|policy| &policy.deny) {
                 assert!(matches!(rule.scope, Scope::Subtree | Scope::Exact) && !rule.name.is_root());
             }
-            drop(Snapshot::new(1, Arc::new(config), filter, false, Vec::new()));
+            drop(Snapshot::new(1, Arc::new(config), scheme, filter, false, Vec::new()));
         }
     }
 }

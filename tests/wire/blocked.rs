@@ -1,5 +1,7 @@
 //! What a blocked question is answered, in every mode.
 
+use std::sync::LazyLock;
+
 use domain::base::iana::{Class, Rcode, Rtype};
 use domain::base::name::ToName;
 use domain::base::opt::ExtendedError;
@@ -9,6 +11,7 @@ use friendly_resolver::block::Block;
 use friendly_resolver::config::{BlockAnswer, Category, Layer};
 use friendly_resolver::edns::Reply;
 use friendly_resolver::query::Query;
+use friendly_resolver::scheme::Scheme;
 use proptest::prelude::*;
 use signed_list::list::Scope;
 
@@ -42,6 +45,9 @@ fn packet(name: &Name<Vec<u8>>, qtype: u16, flags: [bool; 3], edns: Option<bool>
     packet
 }
 
+/// Who blocks.
+static SCHEME: LazyLock<Scheme> = LazyLock::new(Scheme::shipped);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -55,7 +61,7 @@ proptest! {
         flags in any::<[bool; 3]>(),
         edns in any::<Option<bool>>(),
     ) {
-        let block = Block::new(&category(mode.clone(), ede, ttl), scope);
+        let block = Block::new(&category(mode.clone(), ede, ttl), &SCHEME, scope);
         let packet = packet(&qname, qtype, flags, edns);
         let query = Query::parse(&packet).expect("a good question");
         let mut buffer = [0xee; 1232];
@@ -119,7 +125,7 @@ fn legal_and_family_blocks_look_the_same() {
         let mut buffer = [0; 1232];
         buffer[..question.len()].copy_from_slice(&question);
         let category = Category { layer, ..category(BlockAnswer::NxDomain, 17, 60) };
-        let length = Block::new(&category, scope).write(&mut buffer, &query, &Reply::plain(1232));
+        let length = Block::new(&category, &SCHEME, scope).write(&mut buffer, &query, &Reply::plain(1232));
         buffer[..length].to_vec()
     };
     for scope in [Scope::Subtree, Scope::Exact] {

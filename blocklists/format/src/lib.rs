@@ -6,7 +6,8 @@
 //! 2. [`digest`] turns the name and all its suffixes into keyed 64-bit digests, in one pass;
 //! 3. [`list`] looks these digests up, in place, in a compiled list file.
 //!
-//! [`release`] is what publisher and resolver tell each other about a list. [`rpz`] and [`tsig`] are for those who run
+//! [`release`] is what publisher and resolver tell each other about a list, [`review`] what a stop page tells those who
+//! answer for it. [`rpz`] and [`tsig`] are for those who run
 //! other software: what a record of a response policy zone means, and the keys that sign its transfers.
 //!
 //! A list holds digests and never names, so a lost file is not a directory of what it blocks. Nothing here opens
@@ -16,5 +17,6 @@ pub mod digest;
 pub mod list;
 pub mod name;
 pub mod release;
+pub mod review;
 pub mod rpz;
 pub mod tsig;

@@ -28,6 +28,9 @@ pub struct Scheme {
     _class: IgnoredAny,
     #[serde(default, rename = "canary")]
     _canary: IgnoredAny,
+    // What the stop page of the resolver needs.
+    #[serde(default, rename = "people")]
+    _people: IgnoredAny,
     #[serde(rename = "source")]
     sources: Vec<Source>,
     #[serde(rename = "category")]

@@ -15,6 +15,7 @@ mod neighbours;
 mod random;
 mod readable;
 mod records;
+mod requests;
 mod rules;
 mod terminal;
 mod verbs;

@@ -38,6 +38,7 @@ fn the_default_file_states_every_setting() {
         "[access]",
         "[rate_limit]",
         "[upstream]",
+        "[dnssec]",
         "[cache]",
         "[lists]",
         "[category.adult]",

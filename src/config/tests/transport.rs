@@ -2,6 +2,29 @@
 
 use super::*;
 
+#[test]
+fn the_stop_page_has_a_place_and_a_reader() {
+    let page = accepted("[stop_page]\nlisten = [\"192.0.2.80:80\"]\n").stop_page.expect("a page");
+    assert!(page.reviews.is_none());
+    let key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let listen = "[stop_page]\nlisten = [\"192.0.2.80:80\"]\n";
+    let both = format!("{listen}reviews = \"r\"\nrecipient = \"{key}\"\n");
+    let reviews = accepted(&both).stop_page.and_then(|page| page.reviews).expect("reviews");
+    assert_eq!((reviews.directory.as_path(), &*reviews.recipient), (Path::new("etc/r"), key));
+    one(&format!("{listen}reviews = \"r\""), 4, &["'recipient' in [stop_page] is missing"]);
+    one(&format!("{listen}recipient = \"{key}\""), 4, &["'reviews' in [stop_page] is missing"]);
+    one(&format!("{listen}reviews = \"r\"\nrecipient = \"age1nobody\""), 5, &["no public key of age", "appeal key"]);
+    one(&format!("[stop_page]\nreviews = \"r\"\nrecipient = \"{key}\""), 3, &["stands without a page"]);
+    one(
+        "[server]\nlisten = [\"192.0.2.80:80\"]\n[stop_page]\nlisten = [\"192.0.2.80:80\"]",
+        5,
+        &["[stop_page] is taken already, see line 3"],
+    );
+    assert!(accepted("[structured_errors]\nenabled = false\n").structured_errors.is_none());
+    let option = accepted("[structured_errors]\noption = 65023\n").structured_errors.expect("on").option;
+    assert_eq!(option, Some(65023));
+}
+
 const TLS: &str = "[tls]\ncertificate = \"a.pem\"\nkey = \"credential:key\"\n";
 
 #[test]
@@ -25,7 +48,7 @@ fn no_address_serves_two_transports() {
     let plain = format!("{TLS}dot = [\"192.0.2.1:53\"]\n[server]\nlisten = [\"192.0.2.1:53\"]\n");
     one(&plain, 5, &["192.0.2.1:53 in [tls] is taken already, see line 7"]);
     let admin = format!("{TLS}doh = [\"127.0.0.1:8443\"]\n[admin]\nlisten = \"127.0.0.1:8443\"\n");
-    one(&admin, 7, &["127.0.0.1:8443 is taken by both [tls] and [admin]"]);
+    one(&admin, 7, &["127.0.0.1:8443 is taken twice, once by [admin]"]);
     // Datagrams and connections of one address are two things, and port 0 is always another one.
     accepted(&format!("{TLS}dot = [\"192.0.2.1:0\"]\ndoh = [\"192.0.2.1:0\"]\n"));
 }

@@ -33,7 +33,8 @@ fn health_tells_of_each_list_and_readiness_and_metrics_are_there() {
         keys.sort();
         keys
     };
-    assert_eq!(keys(&health), ["followed", "lists", "problems", "status", "uptime_seconds", "version"]);
+    assert_eq!(keys(&health), ["followed", "lists", "problems", "status", "uptime_seconds", "validation", "version"]);
+    assert_eq!(health["validation"], "off");
     assert_eq!(health["status"], "ok");
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
     let state = &health["lists"][0];
