@@ -58,6 +58,14 @@ pub struct Cookie {
 }
 
 impl Asked {
+    /// Whether the answer has nothing to mind, as for most questions. Field by
+    /// field, since a comparison of the whole is a call and costs more.
+    #[inline]
+    pub fn is_nothing(&self) -> bool {
+        let flags = self.nsid | self.keepalive | self.padding | self.structured;
+        self.cookie.is_none() && !flags && self.empty[0] == 0
+    }
+
     /// Reads the options of an OPT record, which they fill exactly.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::cache::Cache;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::dnssec::Validator;
-use crate::edns::{Asked, Cookies, Reply};
+use crate::edns::{Cookies, Reply};
 use crate::entry::{Entry, Ttls};
 use crate::filter::{Filter, Verdict as Decision};
 use crate::hits::{Hit, Hits};
@@ -340,7 +340,7 @@ impl Pipeline {
     fn reply<'a>(&self, snapshot: &'a Snapshot, query: &Query, source: Source, second: u32) -> Reply<'a> {
         let server = &snapshot.config.server;
         let mut reply = Reply::plain(server.udp_payload_size);
-        let Some(asked) = query.edns.map(|edns| edns.asked).filter(|asked| *asked != Asked::default()) else {
+        let Some(asked) = query.edns.map(|edns| edns.asked).filter(|asked| !asked.is_nothing()) else {
             return reply;
         };
         reply.cookie = asked.cookie.map(|cookie| self.cookies.answer(&cookie, source.client, second));
