@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::scenarios::peers::Running;
+use crate::scenarios::peers::{Running, start_nsd};
 use crate::world::{PORT, World};
 
 /// How a zone shows what is not in it.
@@ -327,34 +327,11 @@ fn nsd_address(world: &World) -> SocketAddr {
 }
 
 fn nsd(world: &World, home: &Path, names: &[String]) -> Running {
-    let address = nsd_address(world);
-    let (ip, home) = (address.ip(), home.display());
-    let mut config = format!(
-        "server:
-    ip-address: {ip}@{PORT}
-    port: {PORT}
-    server-count: 1
-    zonesdir: \"{home}\"
-    database: \"\"
-    pidfile: \"\"
-    xfrdfile: \"\"
-    xfrdir: \"{home}\"
-    zonelistfile: \"{home}/zone.list\"
-    cookie-secret-file: \"{home}/cookies\"
-    username: \"\"
-    chroot: \"\"
-    minimal-responses: yes
-    rrl-ratelimit: 0
-    ipv4-edns-size: 4096
-remote-control:
-    control-enable: no
-"
-    );
-    for name in names {
+    let zone = |name: &String| {
         let file = if name.is_empty() { "root" } else { name };
-        let _ = write!(config, "zone:\n    name: \"{name}.\"\n    zonefile: \"{file}.zone\"\n");
-    }
-    Running::start("nsd", world, address, &config)
+        format!("zone:\n    name: \"{name}.\"\n    zonefile: \"{file}.zone\"\n")
+    };
+    start_nsd(world, nsd_address(world), home, "", &names.iter().map(zone).collect::<String>())
 }
 
 fn unbound(world: &World, address: SocketAddr, names: &[String], more: &str) -> Running {

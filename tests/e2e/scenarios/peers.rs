@@ -76,9 +76,14 @@ pub(super) fn nsd(scenario: &Scenario, world: &World) -> Running {
         scenario.zone
     );
     let zone = world.write("root.zone", zone);
-    let home = zone.parent().expect("a file is in a directory").display();
-    let address = nsd_address(world);
-    let (ip, more) = (address.ip(), &scenario.nsd);
+    let home = zone.parent().expect("a file is in a directory");
+    let more = format!("round-robin: no\n    {}", scenario.nsd);
+    start_nsd(world, nsd_address(world), home, &more, "zone:\n    name: \".\"\n    zonefile: \"root.zone\"\n")
+}
+
+/// NSD with these lines in its `server:` clause, and these zones.
+pub(crate) fn start_nsd(world: &World, address: SocketAddr, home: &Path, more: &str, zones: &str) -> Running {
+    let (ip, home) = (address.ip(), home.display());
     let config = format!(
         "server:
     ip-address: {ip}@{PORT}
@@ -94,16 +99,12 @@ pub(super) fn nsd(scenario: &Scenario, world: &World) -> Running {
     username: \"\"
     chroot: \"\"
     minimal-responses: yes
-    round-robin: no
     rrl-ratelimit: 0
     ipv4-edns-size: 4096
     {more}
 remote-control:
     control-enable: no
-zone:
-    name: \".\"
-    zonefile: \"root.zone\"
-"
+{zones}"
     );
     Running::start("nsd", world, address, &config)
 }
