@@ -104,15 +104,19 @@ fn keep(reviews: &Reviews, review: &Review) -> io::Result<()> {
     write(&reviews.directory.join(format!("{}.{EXTENSION}", review.code)), sealed.as_bytes(), day)
 }
 
-/// Whoever sends the form twice has asked once.
+/// Whoever sends the form twice has asked once. Of what cannot be written
+/// nothing is left.
 fn write(path: &Path, bytes: &[u8], day: SystemTime) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    // The second would tell who stood there.
-    file.set_times(FileTimes::new().set_modified(day).set_accessed(day))?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        // The second would tell who stood there.
+        file.set_times(FileTimes::new().set_modified(day).set_accessed(day))?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    written().inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 #[cfg(test)]
@@ -152,5 +156,15 @@ mod tests {
         assert_eq!(taken, BURST as usize);
         assert!(!desk.may_take(now + PAUSE / 2));
         assert!(desk.may_take(now + 2 * PAUSE) && desk.may_take(now + 2 * PAUSE) && !desk.may_take(now + 2 * PAUSE));
+    }
+
+    #[test]
+    fn of_what_cannot_be_written_nothing_is_left() {
+        let directory = std::env::temp_dir().join(format!("friendly-review-{}", std::process::id()));
+        // In the place of the file there is something that it cannot replace.
+        std::fs::create_dir_all(directory.join("AAAA-0000.review/in-the-way")).unwrap();
+        assert!(write(&directory.join("AAAA-0000.review"), b"sealed", UNIX_EPOCH).is_err());
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }
